@@ -1,0 +1,171 @@
+//! The reading boundary: where Values become numbers, and gradients land in parameters.
+
+pub mod display;
+pub mod parameter;
+
+use crate::autodiff::{Cotangents, reverse, unit};
+use crate::dtype::{Buffer, Data, Element, read};
+use crate::exec::oracle::oracle;
+use crate::graph::{Alias, Op};
+use crate::{Error, Result, Value};
+use parameter::Parameter;
+use std::sync::Arc;
+
+/// Computes all of them in one program. Reading them afterwards costs nothing more.
+///
+/// # Errors
+/// The first mistake among the operations that made them; a position out of range.
+#[track_caller]
+pub fn evaluate(values: &[Value]) -> Result<()> {
+    buffers(values).map(|_| ())
+}
+
+/// The elements of all of them, computed where they are not yet known.
+#[track_caller]
+pub(crate) fn buffers(values: &[Value]) -> Result<Vec<Buffer>> {
+    let missing: Vec<Value> = values
+        .iter()
+        .filter(|v| v.known().is_none())
+        .cloned()
+        .collect();
+    if !missing.is_empty() {
+        for (v, elements) in missing.iter().zip(oracle(&missing)?) {
+            let _ =
+                v.0.data
+                    .set(Arc::new(Data::from_f64(v.dtype(), elements.into_iter())));
+        }
+    }
+    values
+        .iter()
+        .map(|v| {
+            v.known()
+                .cloned()
+                .ok_or_else(|| Error::read("nothing was computed"))
+        })
+        .collect()
+}
+
+impl Value {
+    /// The number, of a Value with one element.
+    ///
+    /// # Errors
+    /// The first mistake among the operations that made it; more or fewer elements than one; a
+    /// number asked for while a function is being recorded.
+    #[track_caller]
+    pub fn item(&self) -> Result<f64> {
+        if self.error().is_none() && self.elements() != 1 {
+            let message = format!(
+                "`item` reads one number, shape {} has {}",
+                self.shape(),
+                self.elements()
+            );
+            return Err(Error::read(message));
+        }
+        Ok(buffers(std::slice::from_ref(self))?[0].get(0))
+    }
+
+    /// The elements in row-major order, converted to `T` as Rust's `as` does.
+    ///
+    /// # Errors
+    /// The first mistake among the operations that made it; a number asked for while a function is
+    /// being recorded.
+    #[track_caller]
+    pub fn to_vec<T: Element>(&self) -> Result<Vec<T>> {
+        Ok(read(&buffers(std::slice::from_ref(self))?[0]))
+    }
+
+    /// Computes it now; see [`evaluate`].
+    ///
+    /// # Errors
+    /// As [`evaluate`].
+    #[track_caller]
+    pub fn evaluate(&self) -> Result<&Value> {
+        buffers(std::slice::from_ref(self))?;
+        Ok(self)
+    }
+
+    /// Reverse accumulation: starts with 1 at this scalar, computes the gradients of all
+    /// parameters that it depends on, adds them to those of earlier calls, and returns what knows
+    /// the gradient of every intermediate Value.
+    ///
+    /// # Errors
+    /// The first mistake among the operations that made it; a Value that is not a float scalar.
+    #[track_caller]
+    pub fn backward(&self) -> Result<Gradients> {
+        let one = unit(self)?;
+        self.backward_with(one)
+    }
+
+    /// [`backward`](Value::backward) of a Value of any shape, from its cotangent: what the
+    /// gradient of the loss by it is.
+    ///
+    /// # Errors
+    /// As [`backward`](Value::backward); a cotangent that does not have its shape.
+    #[track_caller]
+    pub fn backward_with(&self, cotangent: impl Into<Value>) -> Result<Gradients> {
+        let cotangent = cotangent.into();
+        for v in [self, &cotangent] {
+            if let Some(e) = v.error() {
+                return Err(e.clone());
+            }
+        }
+        if cotangent.shape() != self.shape() || !self.dtype().is_float() {
+            return Err(Error::gradient(format!(
+                "a cotangent of shape {} came for {} {}",
+                cotangent.shape(),
+                self.shape(),
+                self.dtype()
+            )));
+        }
+        let seed = cotangent.cast_at(self.dtype(), self.0.at);
+        let found = reverse(std::slice::from_ref(self), &[seed], is_trainable);
+        let mut leaves = Vec::new();
+        for (node, g) in found.order.nodes.iter().zip(&found.of) {
+            if let (Op::Alias(Alias::Cell(cell)), Some(g)) = (&node.0.op, g)
+                && let Some(cell) = cell.upgrade().filter(|c| c.trainable)
+            {
+                leaves.push((Parameter(cell), node.clone(), g.clone()));
+            }
+        }
+        let mut wanted = vec![self.clone()];
+        wanted.extend(leaves.iter().map(|(_, _, g)| g.clone()));
+        buffers(&wanted)?;
+        for (parameter, version, g) in leaves {
+            parameter.accumulate(version, g);
+        }
+        Ok(Gradients { found })
+    }
+}
+
+/// Whether gradients are collected there.
+fn is_trainable(v: &Value) -> bool {
+    match &v.0.op {
+        Op::Alias(Alias::Cell(cell)) => cell.upgrade().is_some_and(|c| c.trainable),
+        _ => false,
+    }
+}
+
+/// What [`Value::backward`] found: the gradient by every Value between the result and its
+/// parameters. Keeps the graph alive.
+pub struct Gradients {
+    found: Cotangents,
+}
+
+impl Gradients {
+    /// The gradient by `value`, a Value that is computed when it is read; `None` where the result
+    /// does not depend on a parameter through it.
+    ///
+    /// ```
+    /// use toygrad::prelude::*;
+    /// let w = Parameter::new(3.0);
+    /// let h = &w * 2.0;
+    /// let y = &h * &h;
+    /// let grads = y.backward()?;
+    /// assert_eq!(grads.of(&h).unwrap().item()?, 12.0);
+    /// assert_eq!(w.grad()?.item()?, 24.0);
+    /// # Ok::<(), toygrad::Error>(())
+    /// ```
+    pub fn of(&self, value: impl Into<Value>) -> Option<Value> {
+        self.found.get(&value.into()).cloned()
+    }
+}

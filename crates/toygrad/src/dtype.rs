@@ -1,0 +1,200 @@
+//! Element types and the arrays that hold them.
+
+use std::fmt;
+use std::sync::Arc;
+
+/// The type of a [`Value`](crate::Value)'s elements.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub enum DType {
+    /// Truth values, the result of comparisons.
+    Bool,
+    /// Bytes: images, characters, masks.
+    U8,
+    /// Whole numbers: indices and class labels. Arithmetic wraps around.
+    I64,
+    /// Single precision; what networks are trained in.
+    F32,
+    /// Double precision; what gradient checks and science want.
+    F64,
+}
+
+impl DType {
+    /// Every dtype, from the narrowest to the widest.
+    pub const ALL: [DType; 5] = [DType::Bool, DType::U8, DType::I64, DType::F32, DType::F64];
+
+    /// Whether it is `F32` or `F64`; only these carry gradients.
+    pub fn is_float(self) -> bool {
+        matches!(self, DType::F32 | DType::F64)
+    }
+
+    /// Bytes of one element.
+    pub fn size(self) -> usize {
+        match self {
+            DType::Bool | DType::U8 => 1,
+            DType::F32 => 4,
+            DType::I64 | DType::F64 => 8,
+        }
+    }
+
+    /// The dtype that holds a result of both, as in PyTorch: the wider kind wins.
+    pub fn promote(self, other: DType) -> DType {
+        self.max(other)
+    }
+
+    /// The dtype in which functions of real numbers (`exp`, `/`, ...) are computed.
+    pub fn to_float(self) -> DType {
+        if self.is_float() { self } else { DType::F32 }
+    }
+}
+
+impl fmt::Display for DType {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            DType::Bool => "bool",
+            DType::U8 => "u8",
+            DType::I64 => "i64",
+            DType::F32 => "f32",
+            DType::F64 => "f64",
+        })
+    }
+}
+
+/// The elements of an array, row by row (not part of the public interface). Truth values are stored as bytes 0 and 1.
+#[derive(Clone, Debug, PartialEq)]
+#[allow(missing_docs)]
+pub enum Data {
+    U8(Vec<u8>),
+    I64(Vec<i64>),
+    F32(Vec<f32>),
+    F64(Vec<f64>),
+}
+
+/// A shared array.
+pub(crate) type Buffer = Arc<Data>;
+
+/// Runs `$body` with `$v` bound to the vector inside a [`Data`].
+macro_rules! each_data {
+    ($data:expr, $v:ident => $body:expr) => {
+        match $data {
+            $crate::dtype::Data::U8($v) => $body,
+            $crate::dtype::Data::I64($v) => $body,
+            $crate::dtype::Data::F32($v) => $body,
+            $crate::dtype::Data::F64($v) => $body,
+        }
+    };
+}
+
+#[allow(missing_docs)]
+impl Data {
+    /// An array of `len` zeros.
+    pub fn zeros(dtype: DType, len: usize) -> Data {
+        match dtype {
+            DType::Bool | DType::U8 => Data::U8(vec![0; len]),
+            DType::I64 => Data::I64(vec![0; len]),
+            DType::F32 => Data::F32(vec![0.0; len]),
+            DType::F64 => Data::F64(vec![0.0; len]),
+        }
+    }
+
+    /// Numbers converted to `dtype`: truncated towards zero and clamped for whole numbers,
+    /// non-zero is true.
+    pub fn from_f64(dtype: DType, numbers: impl Iterator<Item = f64>) -> Data {
+        match dtype {
+            DType::Bool => Data::U8(numbers.map(|x| (x != 0.0) as u8).collect()),
+            DType::U8 => Data::U8(numbers.map(|x| x as u8).collect()),
+            DType::I64 => Data::I64(numbers.map(|x| x as i64).collect()),
+            DType::F32 => Data::F32(numbers.map(|x| x as f32).collect()),
+            DType::F64 => Data::F64(numbers.collect()),
+        }
+    }
+
+    pub fn len(&self) -> usize {
+        each_data!(self, v => v.len())
+    }
+
+    /// Element `i` as an f64.
+    pub fn get(&self, i: usize) -> f64 {
+        each_data!(self, v => v[i] as f64)
+    }
+
+    pub fn to_f64(&self) -> Vec<f64> {
+        each_data!(self, v => v.iter().map(|&x| x as f64).collect())
+    }
+
+    pub fn as_mut_ptr(&mut self) -> *mut u8 {
+        each_data!(self, v => v.as_mut_ptr().cast())
+    }
+
+    pub fn as_ptr(&self) -> *const u8 {
+        each_data!(self, v => v.as_ptr().cast())
+    }
+}
+
+/// A Rust number that a [`Value`](crate::Value) is made from or read as.
+///
+/// `i32`, `u32` and `usize` are stored as [`DType::I64`]. Reading converts as Rust's `as` does.
+pub trait Element: Copy + Send + Sync + 'static + sealed::Sealed {
+    /// The dtype of a Value made from these.
+    const DTYPE: DType;
+    #[doc(hidden)]
+    fn from_f64(x: f64) -> Self;
+    #[doc(hidden)]
+    fn from_i64(x: i64) -> Self;
+}
+
+pub(crate) mod sealed {
+    #![allow(missing_docs)]
+    use super::Data;
+    pub trait Sealed: Sized {
+        fn pack(elements: Vec<Self>) -> Data;
+    }
+}
+
+macro_rules! element {
+    ($($t:ty, $dtype:ident, |$v:ident| $pack:expr;)*) => {$(
+        impl Element for $t {
+            const DTYPE: DType = DType::$dtype;
+            fn from_f64(x: f64) -> Self { x as $t }
+            fn from_i64(x: i64) -> Self { x as $t }
+        }
+        impl sealed::Sealed for $t {
+            fn pack($v: Vec<Self>) -> Data { $pack }
+        }
+    )*};
+}
+
+element! {
+    f32, F32, |v| Data::F32(v);
+    f64, F64, |v| Data::F64(v);
+    i64, I64, |v| Data::I64(v);
+    u8, U8, |v| Data::U8(v);
+    i32, I64, |v| Data::I64(v.into_iter().map(i64::from).collect());
+    u32, I64, |v| Data::I64(v.into_iter().map(i64::from).collect());
+    usize, I64, |v| Data::I64(v.into_iter().map(|x| x as i64).collect());
+}
+
+impl Element for bool {
+    const DTYPE: DType = DType::Bool;
+    fn from_f64(x: f64) -> Self {
+        x != 0.0
+    }
+    fn from_i64(x: i64) -> Self {
+        x != 0
+    }
+}
+
+impl sealed::Sealed for bool {
+    fn pack(v: Vec<Self>) -> Data {
+        Data::U8(v.into_iter().map(u8::from).collect())
+    }
+}
+
+/// The elements of `data` as numbers of type `T`.
+pub(crate) fn read<T: Element>(data: &Data) -> Vec<T> {
+    match data {
+        Data::U8(v) => v.iter().map(|&x| T::from_i64(i64::from(x))).collect(),
+        Data::I64(v) => v.iter().map(|&x| T::from_i64(x)).collect(),
+        Data::F32(v) => v.iter().map(|&x| T::from_f64(f64::from(x))).collect(),
+        Data::F64(v) => v.iter().map(|&x| T::from_f64(x)).collect(),
+    }
+}

@@ -1,0 +1,3 @@
+//! What computes: the executor, and the reference evaluator that tests hold it against.
+
+pub mod oracle;

@@ -1,0 +1,62 @@
+//! What a row of the table of pointwise operations is.
+
+use crate::lanes::{Lanes, Level};
+use crate::{DType, Value};
+
+/// One pointwise primitive: all that the rest of the library knows about it.
+pub struct Row {
+    /// The name that listings, messages and the public function use.
+    pub name: &'static str,
+    /// What it is, with its decisions at ties and kinks.
+    pub doc: &'static str,
+    /// Which dtypes it takes and gives.
+    pub family: Family,
+    /// What it means, in double precision. The reference evaluator and constant folding use
+    /// nothing else.
+    pub exact: fn(&[f64]) -> f64,
+    /// Its derivative.
+    pub slope: Slope,
+    /// Its vector loop for a dtype of its inputs and an instruction set.
+    pub lanes: fn(DType, Level) -> Option<Lanes>,
+    /// Per argument: where tests draw, and where `slope` must agree with differences.
+    pub domain: &'static [(f64, f64)],
+}
+
+impl Row {
+    /// The number of arguments.
+    pub fn arity(&self) -> usize {
+        self.domain.len()
+    }
+}
+
+/// Which dtypes a row takes and gives.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Family {
+    /// f32 and f64; whole numbers are converted first.
+    Float,
+    /// Any number; truth values count as 0 and 1.
+    Numeric,
+    /// Any number in, truth value out.
+    Compare,
+    /// Truth values; anything else is compared with zero first.
+    Logic,
+    /// A truth value and two of any dtype.
+    Select,
+}
+
+/// The derivative of a row.
+#[derive(Clone, Copy)]
+pub enum Slope {
+    /// Locally constant: this must be said, it is not a default.
+    Zero,
+    /// ∂y/∂xᵢ, where they are numbers.
+    Constant(&'static [f64]),
+    /// ∂y/∂xᵢ as Values.
+    Each(&'static [Partial]),
+    /// Truth values: where xᵢ is what the row passes on. The cotangent is routed, not multiplied,
+    /// so that infinities elsewhere do not turn into NaN.
+    Route(&'static [Partial]),
+}
+
+/// A local derivative (or a route), from the inputs and the output.
+pub type Partial = fn(x: &[Value], y: &Value) -> Value;

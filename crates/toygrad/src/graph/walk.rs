@@ -1,0 +1,90 @@
+//! The one walk over the graph: nodes in an order in which inputs come before their users.
+
+use super::Value;
+use std::collections::HashMap;
+use std::sync::atomic::{AtomicU32, AtomicU64, Ordering::Relaxed};
+use std::sync::{Arc, Mutex, OnceLock};
+
+/// What walks note in a node: the newest walk that met it, and its position there.
+#[derive(Default)]
+pub(crate) struct Mark {
+    walk: AtomicU64,
+    position: AtomicU32,
+}
+
+/// Nodes in topological order, each with its position.
+pub(crate) struct Order {
+    pub nodes: Vec<Value>,
+    walk: u64,
+    /// Positions by address; made when another walk has written over the marks.
+    fallback: OnceLock<HashMap<usize, u32>>,
+}
+
+/// A walk notes positions in the nodes themselves, which is several times faster than a hash map;
+/// so only one walk runs at a time. Later walks may write over the notes of earlier ones:
+/// [`Order::position`] checks.
+static WALKING: Mutex<()> = Mutex::new(());
+static WALKS: AtomicU64 = AtomicU64::new(1);
+
+impl Order {
+    /// All nodes that `roots` depend on, without going past those for which `stop` holds.
+    pub fn new(roots: &[Value], stop: impl Fn(&Value) -> bool) -> Order {
+        let _guard = WALKING.lock().unwrap_or_else(|e| e.into_inner());
+        let walk = WALKS.fetch_add(1, Relaxed);
+        let mut nodes: Vec<Value> = Vec::new();
+        // (node, how many of its inputs have been visited)
+        let mut stack: Vec<(&Value, u32)> = Vec::new();
+        const OPEN: u32 = u32::MAX;
+        let seen = |v: &Value| v.0.mark.walk.load(Relaxed) == walk;
+        for root in roots {
+            if seen(root) {
+                continue;
+            }
+            root.0.mark.walk.store(walk, Relaxed);
+            stack.push((root, if stop(root) { OPEN } else { 0 }));
+            while let Some((value, next)) = stack.last_mut() {
+                match value.0.inputs.get(*next as usize) {
+                    Some(input) => {
+                        *next += 1;
+                        if !seen(input) {
+                            input.0.mark.walk.store(walk, Relaxed);
+                            let done = input.0.inputs.is_empty() || stop(input);
+                            stack.push((input, if done { OPEN } else { 0 }));
+                        }
+                    }
+                    None => {
+                        value.0.mark.position.store(nodes.len() as u32, Relaxed);
+                        nodes.push((*value).clone());
+                        stack.pop();
+                    }
+                }
+            }
+        }
+        Order {
+            nodes,
+            walk,
+            fallback: OnceLock::new(),
+        }
+    }
+
+    /// Where `value` stands in the order, if it does.
+    pub fn position(&self, value: &Value) -> Option<usize> {
+        let at = value.0.mark.position.load(Relaxed) as usize;
+        if self.nodes.get(at).is_some_and(|n| n.is(value)) {
+            return Some(at);
+        }
+        // Not in this order, unless a newer walk has met the node.
+        let newest = value.0.mark.walk.load(Relaxed);
+        if newest <= self.walk || self.nodes.is_empty() {
+            return None;
+        }
+        let address = |v: &Value| Arc::as_ptr(&v.0) as usize;
+        let map = self.fallback.get_or_init(|| {
+            (0..)
+                .zip(&self.nodes)
+                .map(|(i, n)| (address(n), i))
+                .collect()
+        });
+        map.get(&address(value)).map(|&i| i as usize)
+    }
+}

@@ -1,0 +1,298 @@
+//! From a scalar formula to vector loops: one for each dtype and instruction set.
+
+#![allow(unsafe_code)]
+
+use crate::math::{Float, Fused, Isa, Plain};
+
+/// A loop over `n` elements: reads the sources, writes the destination, which may be one of them.
+///
+/// # Safety
+/// The pointers are valid for `n` elements of the row's types.
+pub type Lanes = unsafe fn(src: &[*const u8; 3], dst: *mut u8, n: usize);
+
+/// The instruction sets that loops are compiled for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Level {
+    /// What every machine of the architecture has (SSE2, NEON).
+    Portable,
+    /// x86-64-v3: AVX2 and FMA.
+    Avx2,
+    /// x86-64-v4: AVX-512.
+    Avx512,
+}
+
+/// A number that lanes are made of.
+pub(crate) trait Lane: Copy + Send + Sync + 'static {
+    const ZERO: Self;
+}
+
+/// Arithmetic of numeric rows. Whole numbers wrap around.
+pub(crate) trait Number: Lane {
+    fn add(self, b: Self) -> Self;
+    fn sub(self, b: Self) -> Self;
+    fn mul(self, b: Self) -> Self;
+    fn div(self, b: Self) -> Self;
+    fn neg(self) -> Self;
+    fn abs(self) -> Self;
+    fn sign(self) -> Self;
+    fn maximum(self, b: Self) -> Self;
+    fn minimum(self, b: Self) -> Self;
+    /// Remainder with the divisor's sign; 0 where a whole divisor is 0.
+    fn rem<I: Isa>(self, b: Self) -> Self;
+    fn relu(self) -> Self;
+    fn lt(self, b: Self) -> u8;
+    fn le(self, b: Self) -> u8;
+    fn eq(self, b: Self) -> u8;
+    fn ne(self, b: Self) -> u8;
+}
+
+macro_rules! float_number {
+    ($($t:ty),*) => {$(
+        impl Lane for $t { const ZERO: Self = 0.0; }
+        impl Number for $t {
+            #[inline(always)] fn add(self, b: Self) -> Self { self + b }
+            #[inline(always)] fn sub(self, b: Self) -> Self { self - b }
+            #[inline(always)] fn mul(self, b: Self) -> Self { self * b }
+            #[inline(always)] fn div(self, b: Self) -> Self { self / b }
+            #[inline(always)] fn neg(self) -> Self { -self }
+            #[inline(always)] fn abs(self) -> Self { <$t>::abs(self) }
+            #[inline(always)] fn sign(self) -> Self {
+                let s = (self > 0.0) as i8 as $t - (self < 0.0) as i8 as $t;
+                if self.is_nan() { self } else { s }
+            }
+            // NaN in either gives NaN, as in NumPy and PyTorch.
+            #[inline(always)] fn maximum(self, b: Self) -> Self {
+                if self >= b || self.is_nan() { self } else { b }
+            }
+            #[inline(always)] fn minimum(self, b: Self) -> Self {
+                if self <= b || self.is_nan() { self } else { b }
+            }
+            #[inline(always)] fn rem<I: Isa>(self, b: Self) -> Self {
+                let r = self - Float::floor(self / b) * b;
+                // An infinite divisor leaves what has its sign.
+                if b.is_infinite() && self.is_finite() {
+                    if self == 0.0 || (self < 0.0) == (b < 0.0) { self } else { b }
+                } else { r }
+            }
+            #[inline(always)] fn relu(self) -> Self {
+                if self > 0.0 || self.is_nan() { self } else { 0.0 }
+            }
+            #[inline(always)] fn lt(self, b: Self) -> u8 { (self < b) as u8 }
+            #[inline(always)] fn le(self, b: Self) -> u8 { (self <= b) as u8 }
+            #[inline(always)] fn eq(self, b: Self) -> u8 { (self == b) as u8 }
+            #[inline(always)] fn ne(self, b: Self) -> u8 { (self != b) as u8 }
+        }
+    )*};
+}
+float_number!(f32, f64);
+
+macro_rules! whole_number {
+    ($($t:ty, $sign:expr;)*) => {$(
+        impl Lane for $t { const ZERO: Self = 0; }
+        #[allow(unused_comparisons, clippy::absurd_extreme_comparisons)]
+        impl Number for $t {
+            #[inline(always)] fn add(self, b: Self) -> Self { self.wrapping_add(b) }
+            #[inline(always)] fn sub(self, b: Self) -> Self { self.wrapping_sub(b) }
+            #[inline(always)] fn mul(self, b: Self) -> Self { self.wrapping_mul(b) }
+            // Division makes floats before it comes here.
+            #[inline(always)] fn div(self, b: Self) -> Self { if b == 0 { 0 } else { self.wrapping_div(b) } }
+            #[inline(always)] fn neg(self) -> Self { self.wrapping_neg() }
+            #[inline(always)] fn abs(self) -> Self { if self < 0 { self.wrapping_neg() } else { self } }
+            #[inline(always)] fn sign(self) -> Self { $sign(self) }
+            #[inline(always)] fn maximum(self, b: Self) -> Self { if self >= b { self } else { b } }
+            #[inline(always)] fn minimum(self, b: Self) -> Self { if self <= b { self } else { b } }
+            #[inline(always)] fn rem<I: Isa>(self, b: Self) -> Self {
+                if b == 0 { return 0; }
+                let r = self.wrapping_rem(b);
+                if r != 0 && (r < 0) != (b < 0) { r.wrapping_add(b) } else { r }
+            }
+            #[inline(always)] fn relu(self) -> Self { if self > 0 { self } else { 0 } }
+            #[inline(always)] fn lt(self, b: Self) -> u8 { (self < b) as u8 }
+            #[inline(always)] fn le(self, b: Self) -> u8 { (self <= b) as u8 }
+            #[inline(always)] fn eq(self, b: Self) -> u8 { (self == b) as u8 }
+            #[inline(always)] fn ne(self, b: Self) -> u8 { (self != b) as u8 }
+        }
+    )*};
+}
+whole_number! {
+    i64, |x: i64| x.signum();
+    u8, |x: u8| (x > 0) as u8;
+}
+
+/// A row's formula for one lane.
+pub(crate) trait Formula<T: Lane> {
+    type Out: Lane;
+    const ARITY: usize;
+    fn eval<I: Isa>(x: [T; 3]) -> Self::Out;
+}
+
+/// Lanes that are loaded, computed and stored together. A block is read whole before it is
+/// written, so that the destination may be one of the sources and the loop still vectorises.
+const BLOCK: usize = 16;
+
+#[inline(always)]
+unsafe fn run<F: Formula<T>, T: Lane, I: Isa>(src: &[*const u8; 3], dst: *mut u8, n: usize) {
+    let src = src.map(|p| p.cast::<T>());
+    let dst = dst.cast::<F::Out>();
+    let block = |x: [[T; BLOCK]; 3]| {
+        let mut y = [F::Out::ZERO; BLOCK];
+        for (k, y) in y.iter_mut().enumerate() {
+            *y = F::eval::<I>([x[0][k], x[1][k], x[2][k]]);
+        }
+        y
+    };
+    let mut x = [[T::ZERO; BLOCK]; 3];
+    let mut i = 0;
+    while i + BLOCK <= n {
+        for (x, p) in x.iter_mut().zip(src).take(F::ARITY) {
+            // SAFETY: the sources have n elements and i + BLOCK <= n.
+            *x = unsafe { p.add(i).cast::<[T; BLOCK]>().read_unaligned() };
+        }
+        // SAFETY: so does the destination.
+        unsafe {
+            dst.add(i)
+                .cast::<[F::Out; BLOCK]>()
+                .write_unaligned(block(x))
+        };
+        i += BLOCK;
+    }
+    if i < n {
+        let mut x = [[T::ZERO; BLOCK]; 3];
+        for (x, p) in x.iter_mut().zip(src).take(F::ARITY) {
+            // SAFETY: the sources have n elements; n - i < BLOCK.
+            unsafe { std::ptr::copy_nonoverlapping(p.add(i), x.as_mut_ptr(), n - i) };
+        }
+        let y = block(x);
+        // SAFETY: so does the destination.
+        unsafe { std::ptr::copy_nonoverlapping(y.as_ptr(), dst.add(i), n - i) };
+    }
+}
+
+/// Makes the three compilations of a loop, and picks one.
+macro_rules! levels {
+    ($(#[$doc:meta])* $name:ident<$($p:ident: $b:path),*> = $run:ident) => {
+        $(#[$doc])*
+        pub(crate) fn $name<$($p: $b),*>(level: Level) -> Lanes {
+            unsafe fn portable<$($p: $b),*>(src: &[*const u8; 3], dst: *mut u8, n: usize) {
+                #[cfg(target_arch = "aarch64")]
+                // SAFETY: the caller's promise.
+                unsafe { $run::<$($p,)* Fused>(src, dst, n) };
+                #[cfg(not(target_arch = "aarch64"))]
+                // SAFETY: the caller's promise.
+                unsafe { $run::<$($p,)* Plain>(src, dst, n) };
+            }
+            #[cfg(target_arch = "x86_64")]
+            #[target_feature(enable = "avx2,fma,bmi1,bmi2")]
+            unsafe fn avx2<$($p: $b),*>(src: &[*const u8; 3], dst: *mut u8, n: usize) {
+                // SAFETY: the caller's promise.
+                unsafe { $run::<$($p,)* Fused>(src, dst, n) }
+            }
+            #[cfg(target_arch = "x86_64")]
+            #[target_feature(enable = "avx512f,avx512bw,avx512dq,avx512vl,avx2,fma,bmi1,bmi2")]
+            unsafe fn avx512<$($p: $b),*>(src: &[*const u8; 3], dst: *mut u8, n: usize) {
+                // SAFETY: the caller's promise.
+                unsafe { $run::<$($p,)* Fused>(src, dst, n) }
+            }
+            match level {
+                Level::Portable => portable::<$($p),*>,
+                // A level is only ever made where the machine has it.
+                #[cfg(target_arch = "x86_64")]
+                Level::Avx2 => avx2::<$($p),*>,
+                #[cfg(target_arch = "x86_64")]
+                Level::Avx512 => avx512::<$($p),*>,
+                #[cfg(not(target_arch = "x86_64"))]
+                Level::Avx2 | Level::Avx512 => portable::<$($p),*>,
+            }
+        }
+    };
+}
+
+levels! {
+    /// The loop of a formula.
+    formula<F: Formula<T>, T: Lane> = run
+}
+
+levels! {
+    /// `select`: bytes decide between two numbers.
+    select<T: Lane> = run_select
+}
+
+levels! {
+    /// Conversion between dtypes.
+    cast<A: CastTo<B>, B: Lane> = run_cast
+}
+
+#[inline(always)]
+unsafe fn run_select<T: Lane, I: Isa>(src: &[*const u8; 3], dst: *mut u8, n: usize) {
+    let (c, a, b, dst) = (
+        src[0],
+        src[1].cast::<T>(),
+        src[2].cast::<T>(),
+        dst.cast::<T>(),
+    );
+    let mut i = 0;
+    while i + BLOCK <= n {
+        // SAFETY: all have n elements and i + BLOCK <= n.
+        unsafe {
+            let c = c.add(i).cast::<[u8; BLOCK]>().read_unaligned();
+            let a = a.add(i).cast::<[T; BLOCK]>().read_unaligned();
+            let mut y = b.add(i).cast::<[T; BLOCK]>().read_unaligned();
+            for k in 0..BLOCK {
+                y[k] = if c[k] != 0 { a[k] } else { y[k] };
+            }
+            dst.add(i).cast::<[T; BLOCK]>().write_unaligned(y);
+        }
+        i += BLOCK;
+    }
+    while i < n {
+        // SAFETY: i < n.
+        unsafe { *dst.add(i) = if *c.add(i) != 0 { *a.add(i) } else { *b.add(i) } };
+        i += 1;
+    }
+}
+
+/// Conversion as Rust's `as` does it: whole numbers are truncated and clamped.
+pub(crate) trait CastTo<B: Lane>: Lane {
+    fn cast(self) -> B;
+}
+
+macro_rules! casts {
+    ($($a:ty => $($b:ty),*;)*) => {$($(
+        impl CastTo<$b> for $a {
+            #[inline(always)] fn cast(self) -> $b { self as $b }
+        }
+    )*)*};
+}
+casts! {
+    f32 => f32, f64, i64, u8;
+    f64 => f32, f64, i64, u8;
+    i64 => f32, f64, i64, u8;
+    u8 => f32, f64, i64, u8;
+}
+
+/// Is it not zero: the conversion to truth values. A type of its own, as bytes have two.
+#[derive(Clone, Copy)]
+#[repr(transparent)]
+pub(crate) struct Truth(pub u8);
+
+impl Lane for Truth {
+    const ZERO: Self = Truth(0);
+}
+
+macro_rules! truths {
+    ($($a:ty),*) => {$(
+        impl CastTo<Truth> for $a {
+            #[inline(always)] fn cast(self) -> Truth { Truth((self != <$a as Lane>::ZERO) as u8) }
+        }
+    )*};
+}
+truths!(f32, f64, i64, u8);
+
+#[inline(always)]
+unsafe fn run_cast<A: CastTo<B>, B: Lane, I: Isa>(src: &[*const u8; 3], dst: *mut u8, n: usize) {
+    let (src, dst) = (src[0].cast::<A>(), dst.cast::<B>());
+    for i in 0..n {
+        // SAFETY: both have n elements, and do not overlap: a cast changes the element type.
+        unsafe { *dst.add(i) = (*src.add(i)).cast() };
+    }
+}

@@ -1,0 +1,60 @@
+//! toygrad: one [`Value`], from a scalar to a tensor, that computes forward and knows its
+//! gradients; and a library of neural networks on top.
+//!
+//! ```
+//! use toygrad::prelude::*;
+//!
+//! // Any expression: forward values and gradients.
+//! let x = Parameter::new(3.0);
+//! let y = Parameter::new([1.0, 2.0, 3.0]);
+//! let z = (&x * &y + 1.0).sin().sum();
+//! z.backward()?;
+//! println!("{} {}", z.item()?, x.grad()?);
+//!
+//! // The same, functional: any node, differentiable again.
+//! let dx = gradients(&z, [&x]).remove(0);
+//! let d2x = gradients(&dx, [&x]).remove(0);
+//! # assert!(d2x.item()?.is_finite());
+//! # Ok::<(), toygrad::Error>(())
+//! ```
+
+#![deny(missing_docs)]
+#![deny(unsafe_code)]
+
+mod api;
+mod autodiff;
+mod dtype;
+mod error;
+mod exec;
+mod graph;
+mod lanes;
+mod math;
+mod ops;
+mod philox;
+mod shape;
+
+pub use api::display::PrintOptions;
+pub use api::parameter::Parameter;
+pub use api::{Gradients, evaluate};
+pub use autodiff::derived::{GradcheckEntry, GradcheckReport, gradcheck, hessian, hvp, jacobian};
+pub use autodiff::{custom, gradients, jvp, vjp};
+pub use dtype::{DType, Element};
+pub use error::{Caller, Error, FileError, Located, Operand, OperationError, Result};
+pub use exec::oracle::oracle;
+pub use graph::row::{Family, Partial, Row, Slope};
+pub use graph::{Value, no_grad};
+pub use lanes::{Lanes, Level};
+pub use ops::create::{Count, Nested};
+pub use ops::matmul::einsum;
+pub use ops::movement::{Dims, SliceItem, broadcast_all};
+pub use ops::pointwise::ROWS;
+pub use ops::random::{RandomState, manual_seed, random_state, set_random_state};
+pub use shape::{Axes, Shape};
+
+/// What a program that uses toygrad wants in scope.
+pub mod prelude {
+    pub use crate::{
+        DType, Error, Parameter, Result, Shape, Value, custom, einsum, evaluate, gradcheck,
+        gradients, hessian, hvp, jacobian, jvp, manual_seed, no_grad, s, vjp,
+    };
+}

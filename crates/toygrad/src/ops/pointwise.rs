@@ -1,0 +1,419 @@
+//! THE TABLE: every pointwise primitive in one place.
+//!
+//! A row states what the operation means (`exact`, in f64), how a lane computes it, and its
+//! derivative written as Values. Nothing else in the library knows an individual row but
+//! `compile/simplify.rs`. What these rows express is composed in `composed.rs`.
+
+use super::rows::rows;
+use crate::graph::row::{Family, Partial, Row, Slope};
+use crate::lanes::{self, Lane, Number};
+use crate::math::{Float, Isa};
+use crate::{DType, Value};
+use std::f64::consts::{FRAC_2_SQRT_PI, LN_2, LN_10};
+use std::panic::Location;
+
+const ANY: (f64, f64) = (-3.0, 3.0);
+
+/// A number for use in the derivatives below.
+#[track_caller]
+fn number(x: f64) -> Value {
+    Value::number(x, DType::F64, Location::caller())
+}
+
+rows! {
+    // ---- arithmetic ----
+
+    /// Sum.
+    Numeric add(a, b) -> y {
+        exact: a + b,
+        lanes: a.add(b),
+        slope: constant [1.0, 1.0],
+        domain: [ANY, ANY],
+    }
+    /// Difference.
+    Numeric sub(a, b) -> y {
+        exact: a - b,
+        lanes: a.sub(b),
+        slope: constant [1.0, -1.0],
+        domain: [ANY, ANY],
+    }
+    /// Product, element by element.
+    Numeric mul(a, b) -> y {
+        exact: a * b,
+        lanes: a.mul(b),
+        slope: partials [b.clone(), a.clone()],
+        domain: [ANY, ANY],
+    }
+    /// Quotient; of whole numbers it is f32.
+    Float div(a, b) -> y {
+        exact: a / b,
+        lanes: a / b,
+        slope: partials [b.recip(), -(y / b)],
+        domain: [ANY, (0.5, 3.0)],
+    }
+    /// The negative.
+    Numeric neg(x) -> y {
+        exact: -x,
+        lanes: x.neg(),
+        slope: constant [-1.0],
+        domain: [ANY],
+    }
+    /// Remainder with the sign of the divisor, as `%` in Python and `torch.remainder`:
+    /// `a - floor(a / b) * b`. A whole remainder by 0 is 0.
+    Numeric rem(a, b) -> y {
+        exact: {
+            let r = a - (a / b).floor() * b;
+            match b.is_infinite() && a.is_finite() {
+                true if a == 0.0 || (a < 0.0) == (b < 0.0) => a,
+                true => b,
+                false => r,
+            }
+        },
+        lanes: a.rem::<I>(b),
+        slope: partials [number(1.0), -(a / b).floor()],
+        domain: [(3.1, 3.9), (1.1, 1.5)],
+    }
+    /// Power. `0^0` is 1, a negative base with a fractional exponent NaN. The derivative by the
+    /// base is 0 where the exponent is 0, and that by the exponent is 0 where the base is 0.
+    Float pow(a, b) -> y {
+        exact: a.powf(b),
+        lanes: a.pow::<I>(b),
+        slope: partials [
+            b.ne(0.0).select(b * a.pow(b - 1.0), 0.0),
+            a.ne(0.0).select(y * a.ln(), 0.0),
+        ],
+        domain: [(0.3, 3.0), (-2.0, 3.0)],
+    }
+    /// Absolute value; its derivative at 0 is 0.
+    Numeric abs(x) -> y {
+        exact: x.abs(),
+        lanes: x.abs(),
+        slope: partials [x.sign()],
+        domain: [ANY],
+    }
+    /// -1, 0 or 1. Locally constant.
+    Numeric sign(x) -> y {
+        exact: if x == 0.0 || x.is_nan() { x } else { x.signum() },
+        lanes: x.sign(),
+        slope: zero,
+        domain: [ANY],
+    }
+    /// The larger of two; NaN if either is. Where they are equal, the gradient goes to the first.
+    Numeric maximum(a, b) -> y {
+        exact: if a >= b || a.is_nan() { a } else { b },
+        lanes: a.maximum(b),
+        slope: route [a.ge(b), a.lt(b)],
+        domain: [ANY, ANY],
+    }
+    /// The smaller of two; NaN if either is. Where they are equal, the gradient goes to the first.
+    Numeric minimum(a, b) -> y {
+        exact: if a <= b || a.is_nan() { a } else { b },
+        lanes: a.minimum(b),
+        slope: route [a.le(b), a.gt(b)],
+        domain: [ANY, ANY],
+    }
+    /// The largest whole number that is not greater. Locally constant.
+    Float floor(x) -> y {
+        exact: x.floor(),
+        lanes: Float::floor(x),
+        slope: zero,
+        domain: [(0.1, 0.9)],
+    }
+    /// The smallest whole number that is not less. Locally constant.
+    Float ceil(x) -> y {
+        exact: x.ceil(),
+        lanes: Float::ceil(x),
+        slope: zero,
+        domain: [(0.1, 0.9)],
+    }
+    /// The nearest whole number; halves go to the even one. Locally constant.
+    Float round(x) -> y {
+        exact: x.round_ties_even(),
+        lanes: x.round_ties_even(),
+        slope: zero,
+        domain: [(0.6, 1.4)],
+    }
+
+    // ---- exponentials, logarithms, roots ----
+
+    /// Square root.
+    Float sqrt(x) -> y {
+        exact: x.sqrt(),
+        lanes: Float::sqrt(x),
+        slope: partials [0.5 / y],
+        domain: [(0.2, 3.0)],
+    }
+    /// e to the power of x.
+    Float exp(x) -> y {
+        exact: x.exp(),
+        lanes: x.exp::<I>(),
+        slope: partials [y.clone()],
+        domain: [ANY],
+    }
+    /// 2 to the power of x.
+    Float exp2(x) -> y {
+        exact: x.exp2(),
+        lanes: x.exp2::<I>(),
+        slope: partials [y * LN_2],
+        domain: [ANY],
+    }
+    /// `exp(x) - 1`, accurate near 0.
+    Float expm1(x) -> y {
+        exact: x.exp_m1(),
+        lanes: x.expm1::<I>(),
+        slope: partials [x.exp()],
+        domain: [ANY],
+    }
+    /// Natural logarithm.
+    Float ln(x) -> y {
+        exact: x.ln(),
+        lanes: x.ln::<I>(),
+        slope: partials [x.recip()],
+        domain: [(0.2, 3.0)],
+    }
+    /// Logarithm to base 2.
+    Float log2(x) -> y {
+        exact: x.log2(),
+        lanes: x.log2::<I>(),
+        slope: partials [(x * LN_2).recip()],
+        domain: [(0.2, 3.0)],
+    }
+    /// Logarithm to base 10.
+    Float log10(x) -> y {
+        exact: x.log10(),
+        lanes: x.log10::<I>(),
+        slope: partials [(x * LN_10).recip()],
+        domain: [(0.2, 3.0)],
+    }
+    /// `ln(1 + x)`, accurate near 0.
+    Float log1p(x) -> y {
+        exact: x.ln_1p(),
+        lanes: x.log1p::<I>(),
+        slope: partials [(1.0 + x).recip()],
+        domain: [(-0.7, 3.0)],
+    }
+
+    // ---- trigonometry and its hyperbolic kin ----
+
+    /// Sine of an angle in radians.
+    Float sin(x) -> y {
+        exact: x.sin(),
+        lanes: x.sin::<I>(),
+        slope: partials [x.cos()],
+        domain: [ANY],
+    }
+    /// Cosine of an angle in radians.
+    Float cos(x) -> y {
+        exact: x.cos(),
+        lanes: x.cos::<I>(),
+        slope: partials [-x.sin()],
+        domain: [ANY],
+    }
+    /// Tangent of an angle in radians.
+    Float tan(x) -> y {
+        exact: x.tan(),
+        lanes: x.tan::<I>(),
+        slope: partials [1.0 + y * y],
+        domain: [(-1.2, 1.2)],
+    }
+    /// Arc sine, in radians.
+    Float asin(x) -> y {
+        exact: x.asin(),
+        lanes: x.asin::<I>(),
+        slope: partials [((1.0 - x) * (1.0 + x)).rsqrt()],
+        domain: [(-0.9, 0.9)],
+    }
+    /// Arc cosine, in radians.
+    Float acos(x) -> y {
+        exact: x.acos(),
+        lanes: x.acos::<I>(),
+        slope: partials [-((1.0 - x) * (1.0 + x)).rsqrt()],
+        domain: [(-0.9, 0.9)],
+    }
+    /// Arc tangent, in radians.
+    Float atan(x) -> y {
+        exact: x.atan(),
+        lanes: x.atan::<I>(),
+        slope: partials [(1.0 + x * x).recip()],
+        domain: [ANY],
+    }
+    /// The angle of the point (b, a), in radians: `a` is its ordinate.
+    Float atan2(a, b) -> y {
+        exact: a.atan2(b),
+        lanes: a.atan2::<I>(b),
+        slope: partials [b / (a * a + b * b), -a / (a * a + b * b)],
+        domain: [(0.3, 3.0), ANY],
+    }
+    /// Hyperbolic sine.
+    Float sinh(x) -> y {
+        exact: x.sinh(),
+        lanes: x.sinh::<I>(),
+        slope: partials [x.cosh()],
+        domain: [ANY],
+    }
+    /// Hyperbolic cosine.
+    Float cosh(x) -> y {
+        exact: x.cosh(),
+        lanes: x.cosh::<I>(),
+        slope: partials [x.sinh()],
+        domain: [ANY],
+    }
+    /// Hyperbolic tangent.
+    Float tanh(x) -> y {
+        exact: x.tanh(),
+        lanes: x.tanh::<I>(),
+        slope: partials [1.0 - y * y],
+        domain: [ANY],
+    }
+    /// Inverse hyperbolic sine.
+    Float asinh(x) -> y {
+        exact: x.asinh(),
+        lanes: x.asinh::<I>(),
+        slope: partials [(1.0 + x * x).rsqrt()],
+        domain: [ANY],
+    }
+    /// Inverse hyperbolic cosine.
+    Float acosh(x) -> y {
+        exact: x.acosh(),
+        lanes: x.acosh::<I>(),
+        slope: partials [((x - 1.0) * (x + 1.0)).rsqrt()],
+        domain: [(1.2, 3.0)],
+    }
+    /// Inverse hyperbolic tangent.
+    Float atanh(x) -> y {
+        exact: x.atanh(),
+        lanes: x.atanh::<I>(),
+        slope: partials [((1.0 - x) * (1.0 + x)).recip()],
+        domain: [(-0.9, 0.9)],
+    }
+
+    // ---- activations ----
+
+    /// The logistic function, `1 / (1 + exp(-x))`.
+    Float sigmoid(x) -> y {
+        exact: if x >= 0.0 { 1.0 / (1.0 + (-x).exp()) } else { x.exp() / (1.0 + x.exp()) },
+        lanes: x.sigmoid::<I>(),
+        slope: partials [y * (1.0 - y)],
+        domain: [ANY],
+    }
+    /// `ln(1 + exp(x))`, without overflow.
+    Float softplus(x) -> y {
+        exact: if x.is_nan() { x } else { x.max(0.0) + (-x.abs()).exp().ln_1p() },
+        lanes: x.softplus::<I>(),
+        slope: partials [x.sigmoid()],
+        domain: [ANY],
+    }
+    /// The positive part, `max(x, 0)`; its derivative at 0 is 0.
+    Numeric relu(x) -> y {
+        exact: if x > 0.0 || x.is_nan() { x } else { 0.0 },
+        lanes: x.relu(),
+        slope: route [x.gt(0.0)],
+        domain: [ANY],
+    }
+
+    // ---- special functions ----
+
+    /// The error function, 2/√π ∫₀ˣ exp(-t²) dt.
+    Float erf(x) -> y {
+        exact: libm::erf(x),
+        lanes: x.erf::<I>(),
+        slope: partials [(-(x * x)).exp() * FRAC_2_SQRT_PI],
+        domain: [ANY],
+    }
+    /// `1 - erf(x)`, accurate for large x.
+    Float erfc(x) -> y {
+        exact: libm::erfc(x),
+        lanes: x.erfc::<I>(),
+        slope: partials [(-(x * x)).exp() * -FRAC_2_SQRT_PI],
+        domain: [ANY],
+    }
+    /// The logarithm of the absolute value of the gamma function.
+    Float lgamma(x) -> y {
+        exact: libm::lgamma(x),
+        lanes: x.lgamma::<I>(),
+        slope: partials [x.digamma()],
+        domain: [(0.3, 5.0)],
+    }
+    /// The derivative of `lgamma`.
+    Float digamma(x) -> y {
+        exact: crate::ops::special::polygamma(0.0, x),
+        lanes: x.digamma::<I>(),
+        slope: partials [number(1.0).polygamma(x)],
+        domain: [(0.3, 5.0)],
+    }
+    /// The derivative of order n of `digamma` at x; n is a whole number, by which it has no
+    /// derivative (0 is given).
+    Float polygamma(n, x) -> y {
+        exact: crate::ops::special::polygamma(n, x),
+        lanes: T::polygamma::<I>(n, x),
+        slope: partials [number(0.0), (n + 1.0).polygamma(x)],
+        domain: [(1.0, 1.0), (0.5, 5.0)],
+    }
+
+    // ---- comparison and logic ----
+
+    /// Whether the left is less. Locally constant.
+    Compare lt(a, b) -> y {
+        exact: f64::from(a < b),
+        lanes: a.lt(b),
+        slope: zero,
+        domain: [ANY, ANY],
+    }
+    /// Whether the left is less or equal. Locally constant.
+    Compare le(a, b) -> y {
+        exact: f64::from(a <= b),
+        lanes: a.le(b),
+        slope: zero,
+        domain: [ANY, ANY],
+    }
+    /// Whether both are equal. Locally constant.
+    Compare eq(a, b) -> y {
+        exact: f64::from(a == b),
+        lanes: a.eq(b),
+        slope: zero,
+        domain: [ANY, ANY],
+    }
+    /// Whether they differ. Locally constant.
+    Compare ne(a, b) -> y {
+        exact: f64::from(a != b),
+        lanes: a.ne(b),
+        slope: zero,
+        domain: [ANY, ANY],
+    }
+    /// Whether both are true.
+    Logic logical_and(a, b) -> y {
+        exact: f64::from(a != 0.0 && b != 0.0),
+        lanes: a & b,
+        slope: zero,
+        domain: [ANY, ANY],
+    }
+    /// Whether one or both are true.
+    Logic logical_or(a, b) -> y {
+        exact: f64::from(a != 0.0 || b != 0.0),
+        lanes: a | b,
+        slope: zero,
+        domain: [ANY, ANY],
+    }
+    /// Whether just one is true.
+    Logic logical_xor(a, b) -> y {
+        exact: f64::from((a != 0.0) != (b != 0.0)),
+        lanes: a ^ b,
+        slope: zero,
+        domain: [ANY, ANY],
+    }
+    /// Whether it is not true.
+    Logic logical_not(x) -> y {
+        exact: f64::from(x == 0.0),
+        lanes: x ^ 1,
+        slope: zero,
+        domain: [ANY],
+    }
+    /// `a` where the condition holds, else `b` (`torch.where`). The gradient goes where the value
+    /// came from.
+    Select select(c, a, b) -> y {
+        exact: if c != 0.0 { a } else { b },
+        lanes: (),
+        slope: route [Value::from(false), c.clone(), c.logical_not()],
+        domain: [(-1.0, 1.0), ANY, ANY],
+    }
+}

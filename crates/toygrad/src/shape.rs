@@ -1,0 +1,233 @@
+//! Shapes, axes, and the rules of NumPy broadcasting.
+
+use smallvec::SmallVec;
+use std::fmt;
+use std::ops::Deref;
+
+/// The lengths of a [`Value`](crate::Value)'s axes; `[]` is a scalar.
+#[derive(Clone, PartialEq, Eq, Hash, Default)]
+pub struct Shape(SmallVec<[usize; 4]>);
+
+impl Shape {
+    /// The shape of a scalar.
+    pub fn scalar() -> Shape {
+        Shape::default()
+    }
+
+    /// How many elements an array of this shape has, if that fits a `usize`.
+    pub fn checked_len(&self) -> Option<usize> {
+        if self.0.contains(&0) {
+            return Some(0);
+        }
+        self.0.iter().try_fold(1usize, |n, &d| n.checked_mul(d))
+    }
+
+    /// How many elements an array of this shape has (1 for a scalar).
+    ///
+    /// Every shape inside a [`Value`](crate::Value) has been checked, so the product fits.
+    pub fn elements(&self) -> usize {
+        self.0.iter().product()
+    }
+
+    /// The number of axes.
+    pub fn rank(&self) -> usize {
+        self.0.len()
+    }
+
+    /// Row-major strides, in elements.
+    pub(crate) fn strides(&self) -> SmallVec<[isize; 4]> {
+        let mut strides: SmallVec<[isize; 4]> = SmallVec::from_elem(0, self.rank());
+        let mut step = 1isize;
+        for axis in (0..self.rank()).rev() {
+            strides[axis] = step;
+            step = step.wrapping_mul(self.0[axis].max(1) as isize);
+        }
+        strides
+    }
+
+    /// A copy with `axis` set to `len`.
+    pub(crate) fn with(&self, axis: usize, len: usize) -> Shape {
+        let mut s = self.clone();
+        s.0[axis] = len;
+        s
+    }
+
+    /// A copy with an axis of length `len` put in before `axis`.
+    pub(crate) fn insert(&self, axis: usize, len: usize) -> Shape {
+        let mut s = self.clone();
+        s.0.insert(axis, len);
+        s
+    }
+
+    /// A copy without `axis`.
+    pub(crate) fn remove(&self, axis: usize) -> Shape {
+        let mut s = self.clone();
+        s.0.remove(axis);
+        s
+    }
+
+    /// The shape that both broadcast to: axes are aligned at the end, and equal or 1.
+    pub fn broadcast(&self, other: &Shape) -> Option<Shape> {
+        let rank = self.rank().max(other.rank());
+        (0..rank)
+            .map(|i| {
+                let a = (i + self.rank()).checked_sub(rank).map_or(1, |k| self.0[k]);
+                let b = (i + other.rank())
+                    .checked_sub(rank)
+                    .map_or(1, |k| other.0[k]);
+                match (a, b) {
+                    _ if a == b => Some(a),
+                    (1, n) | (n, 1) => Some(n),
+                    _ => None,
+                }
+            })
+            .collect()
+    }
+
+    /// Turns an axis that may count from the end (-1 is the last) into a position.
+    pub fn axis(&self, axis: isize) -> Option<usize> {
+        resolve(axis, self.rank())
+    }
+}
+
+/// `axis` in `0..rank`, where negative ones count from the end.
+pub(crate) fn resolve(axis: isize, rank: usize) -> Option<usize> {
+    let at = if axis < 0 {
+        axis.checked_add(rank as isize)?
+    } else {
+        axis
+    };
+    (0..rank as isize).contains(&at).then_some(at as usize)
+}
+
+impl Deref for Shape {
+    type Target = [usize];
+    fn deref(&self) -> &[usize] {
+        &self.0
+    }
+}
+
+impl FromIterator<usize> for Shape {
+    fn from_iter<I: IntoIterator<Item = usize>>(iter: I) -> Self {
+        Shape(iter.into_iter().collect())
+    }
+}
+
+impl From<&[usize]> for Shape {
+    fn from(dims: &[usize]) -> Self {
+        Shape(SmallVec::from_slice(dims))
+    }
+}
+
+impl From<Vec<usize>> for Shape {
+    fn from(dims: Vec<usize>) -> Self {
+        Shape(SmallVec::from_vec(dims))
+    }
+}
+
+impl From<&Shape> for Shape {
+    fn from(shape: &Shape) -> Self {
+        shape.clone()
+    }
+}
+
+impl<const N: usize> From<[usize; N]> for Shape {
+    fn from(dims: [usize; N]) -> Self {
+        Shape(SmallVec::from_slice(&dims))
+    }
+}
+
+impl From<usize> for Shape {
+    fn from(len: usize) -> Self {
+        Shape::from([len])
+    }
+}
+
+impl From<()> for Shape {
+    fn from(_: ()) -> Self {
+        Shape::scalar()
+    }
+}
+
+impl fmt::Debug for Shape {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{:?}", &self.0[..])
+    }
+}
+
+impl fmt::Display for Shape {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Debug::fmt(self, f)
+    }
+}
+
+/// One or several axes; negative ones count from the end. Made from `1`, `-1`, `[0, -1]`,
+/// a slice or a vector.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Axes(pub(crate) SmallVec<[isize; 4]>);
+
+impl Axes {
+    /// The axes as positions in an array of `rank` axes, ascending; `None` where one is out of
+    /// range or named twice.
+    pub(crate) fn resolve(&self, rank: usize) -> Option<SmallVec<[usize; 4]>> {
+        let mut axes = self
+            .0
+            .iter()
+            .map(|&a| resolve(a, rank))
+            .collect::<Option<SmallVec<_>>>()?;
+        axes.sort_unstable();
+        axes.windows(2).all(|w| w[0] != w[1]).then_some(axes)
+    }
+}
+
+macro_rules! axes {
+    ($($t:ty),*) => {$(
+        impl From<$t> for Axes {
+            fn from(axis: $t) -> Self {
+                Axes::from(&[axis][..])
+            }
+        }
+        impl<const N: usize> From<[$t; N]> for Axes {
+            fn from(axes: [$t; N]) -> Self {
+                Axes::from(&axes[..])
+            }
+        }
+        impl From<&[$t]> for Axes {
+            fn from(axes: &[$t]) -> Self {
+                // What does not fit an isize is out of range for any array.
+                Axes(axes.iter().map(|&a| isize::try_from(a).unwrap_or(isize::MAX)).collect())
+            }
+        }
+        impl From<Vec<$t>> for Axes {
+            fn from(axes: Vec<$t>) -> Self {
+                Axes::from(&axes[..])
+            }
+        }
+    )*};
+}
+axes!(i32, isize, usize);
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn broadcasting_follows_numpy() {
+        let s = |d: &[usize]| Shape::from(d);
+        assert_eq!(s(&[3, 1]).broadcast(&s(&[4])), Some(s(&[3, 4])));
+        assert_eq!(s(&[]).broadcast(&s(&[2, 0])), Some(s(&[2, 0])));
+        assert_eq!(s(&[0]).broadcast(&s(&[1])), Some(s(&[0])));
+        assert_eq!(s(&[3, 4]).broadcast(&s(&[5])), None);
+        assert_eq!(s(&[2]).broadcast(&s(&[0])), None);
+    }
+
+    #[test]
+    fn axes_resolve() {
+        assert_eq!(
+            Axes::from([0, -1]).resolve(3).as_deref(),
+            Some(&[0usize, 2][..])
+        );
+        assert_eq!(Axes::from([1, -2]).resolve(3), None);
+        assert_eq!(Axes::from(isize::MIN).resolve(3), None);
+    }
+}
