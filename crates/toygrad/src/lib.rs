@@ -23,6 +23,7 @@
 
 mod api;
 mod autodiff;
+mod compile;
 mod dtype;
 mod error;
 mod exec;
@@ -35,11 +36,13 @@ mod shape;
 
 pub use api::display::PrintOptions;
 pub use api::parameter::Parameter;
+pub use api::trace::{Compiled, Tree, compile};
 pub use api::{Gradients, evaluate};
 pub use autodiff::derived::{GradcheckEntry, GradcheckReport, gradcheck, hessian, hvp, jacobian};
 pub use autodiff::{custom, gradients, jvp, vjp};
 pub use dtype::{DType, Element};
 pub use error::{Caller, Error, FileError, Located, Operand, OperationError, Result};
+pub use exec::cpu::{num_threads, set_num_threads};
 pub use exec::oracle::oracle;
 pub use graph::row::{Family, Partial, Row, Slope};
 pub use graph::{Value, no_grad};
@@ -54,7 +57,7 @@ pub use shape::{Axes, Shape};
 /// What a program that uses toygrad wants in scope.
 pub mod prelude {
     pub use crate::{
-        DType, Error, Parameter, Result, Shape, Value, custom, einsum, evaluate, gradcheck,
-        gradients, hessian, hvp, jacobian, jvp, manual_seed, no_grad, s, vjp,
+        DType, Error, Parameter, Result, Shape, Value, compile, custom, einsum, evaluate,
+        gradcheck, gradients, hessian, hvp, jacobian, jvp, manual_seed, no_grad, s, vjp,
     };
 }
