@@ -290,8 +290,8 @@ fn random(key: u64, position: u64, dtype: DType, n: usize) -> Vec<f64> {
 /// Arithmetic of bytes wraps around; that of i64 is exact up to 2^53 here.
 fn wrap(y: f64, dtype: DType) -> f64 {
     match dtype {
+        DType::U8 | DType::I64 if y.is_nan() => 0.0,
         DType::U8 => y.rem_euclid(256.0),
-        DType::I64 if y.is_nan() => 0.0,
         _ => y,
     }
 }
