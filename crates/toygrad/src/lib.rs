@@ -23,6 +23,7 @@
 
 mod api;
 mod autodiff;
+pub mod data;
 mod dtype;
 mod error;
 mod exec;
