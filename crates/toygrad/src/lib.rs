@@ -28,6 +28,8 @@ mod dtype;
 mod error;
 mod exec;
 mod graph;
+#[cfg(feature = "files")]
+pub mod io;
 mod lanes;
 mod math;
 mod ops;
