@@ -21,6 +21,9 @@
 #![deny(missing_docs)]
 #![deny(unsafe_code)]
 
+// The derive macro names this crate by its name, here too.
+extern crate self as toygrad;
+
 mod api;
 mod autodiff;
 pub mod data;
@@ -32,7 +35,9 @@ mod graph;
 pub mod io;
 mod lanes;
 mod math;
+pub mod nn;
 mod ops;
+pub mod optim;
 mod philox;
 mod shape;
 
@@ -56,6 +61,9 @@ pub use shape::{Axes, Shape};
 
 /// What a program that uses toygrad wants in scope.
 pub mod prelude {
+    pub use crate::nn::loss::{cross_entropy, mse};
+    pub use crate::nn::{Activation, Layer, Linear, Mlp, Module, Sequential, eval};
+    pub use crate::optim::{Adam, AdamW, Optimizer, Sgd};
     pub use crate::{
         DType, Error, Parameter, Result, Shape, Value, custom, einsum, evaluate, gradcheck,
         gradients, hessian, hvp, jacobian, jvp, manual_seed, no_grad, s, vjp,

@@ -409,3 +409,71 @@ fn text_is_utf8() {
     );
     assert!(fault(io::read_text(folder.file("b", b"a\nb\xff"))).contains("line 2"));
 }
+
+#[test]
+fn models_load_what_was_saved_or_say_all_that_differs() {
+    let folder = Folder::new("models");
+    let path = folder.0.join("model.safetensors");
+    let model = Mlp::new(&[3, 4, 2], Activation::Relu);
+    let optimizer = Adam::new(&model, 0.1);
+    let x = Value::ones([1, 3]);
+    let _ = optimizer.minimize(&model.forward(&x).sum()).item().unwrap();
+    io::save(&(&model, &optimizer), &path).unwrap();
+
+    let other = Mlp::new(&[3, 4, 2], Activation::Relu);
+    let second = Adam::new(&other, 0.5);
+    io::load(&(&other, &second), &path).unwrap();
+    assert_eq!(second.learning_rate().unwrap(), 0.1);
+    for ((name, a), (_, b)) in model.state_dict().iter().zip(other.state_dict()) {
+        assert_eq!(
+            a.value().to_vec::<f32>().unwrap(),
+            b.value().to_vec::<f32>().unwrap(),
+            "{name}"
+        );
+    }
+    for ((_, a), (_, b)) in optimizer.state_dict().iter().zip(second.state_dict()) {
+        assert_eq!(
+            a.value().to_vec::<f64>().unwrap(),
+            b.value().to_vec::<f64>().unwrap()
+        );
+    }
+
+    io::save(&model, &path).unwrap();
+    let wider = Mlp::new(&[3, 5, 2, 2], Activation::Relu);
+    let before = wider.layers[0].weight.value().to_vec::<f32>().unwrap();
+    let message = fault(io::load(&wider, &path));
+    for part in [
+        "missing in the file",
+        "layers.2.weight",
+        "layers.0.weight: [5, 3] f32 in the model, [4, 3] f32 in the file",
+    ] {
+        assert!(message.contains(part), "{message}");
+    }
+    assert_eq!(
+        before,
+        wider.layers[0].weight.value().to_vec::<f32>().unwrap()
+    );
+    let report = io::load_with(&wider, &io::read_safetensors(&path).unwrap()).unwrap();
+    assert_eq!(report.mismatched.len(), 3);
+    assert_eq!(report.missing, ["layers.2.weight", "layers.2.bias"]);
+    let small = Linear::new(1, 1);
+    let message = fault(io::load(&small, &path));
+    assert!(
+        message.contains("not in the model:\n    layers.0.bias"),
+        "{message}"
+    );
+
+    // Weights of another precision are converted.
+    let wide: Vec<(String, Value)> = model
+        .state_dict()
+        .into_iter()
+        .map(|(n, p)| (n, p.value().cast(DType::F64)))
+        .collect();
+    io::write_safetensors(&path, wide.iter().map(|(n, v)| (&n[..], v.clone())), &[]).unwrap();
+    io::load(&model, &path).unwrap();
+    // Weights tied under two names, of which the file has one.
+    let tied = Parameter::new([1.0, 2.0]);
+    io::write_safetensors(&path, [("0", Value::from([3.0, 4.0]))], &[]).unwrap();
+    io::load(&(tied.clone(), tied.clone()), &path).unwrap();
+    assert_eq!(tied.value().to_vec::<f64>().unwrap(), [3.0, 4.0]);
+}

@@ -20,7 +20,7 @@
 mod csv;
 mod file;
 mod idx;
-// mod model;
+mod model;
 mod npy;
 mod npz;
 mod raw;
@@ -31,7 +31,7 @@ mod text;
 pub use csv::{Column, Content, CsvOptions, Table, read_csv, read_csv_with};
 pub use file::{write_atomically, write_text};
 pub use idx::read_idx;
-// pub use model::{Report, load, load_with, save, save_with};
+pub use model::{Report, load, load_with, save, save_with};
 pub use npy::{read_npy, write_npy};
 pub use npz::{read_npz, write_npz};
 pub use schema::{Features, Target, Task};

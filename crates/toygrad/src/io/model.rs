@@ -114,10 +114,7 @@ impl fmt::Display for Report {
 }
 
 /// What differs, and the new Values of the parameters that fit.
-fn compare(
-    model: &(impl Module + ?Sized),
-    tensors: &Tensors,
-) -> (Report, Vec<(Parameter, Value)>) {
+fn compare(model: &(impl Module + ?Sized), tensors: &Tensors) -> (Report, Vec<(Parameter, Value)>) {
     let state = model.state_dict();
     let (mut report, mut updates) = (Report::default(), Vec::new());
     for (name, parameter) in &state {
@@ -141,7 +138,11 @@ fn compare(
     let absent = |(name, p): &&(String, Parameter)| {
         !tensors.values.contains_key(name) && !loaded.contains(&p.id())
     };
-    report.missing = state.iter().filter(absent).map(|(n, _)| n.clone()).collect();
+    report.missing = state
+        .iter()
+        .filter(absent)
+        .map(|(n, _)| n.clone())
+        .collect();
     let names: HashSet<&String> = state.iter().map(|(name, _)| name).collect();
     let unexpected = tensors.values.keys().filter(|name| !names.contains(name));
     report.unexpected = unexpected.cloned().collect();
