@@ -27,10 +27,13 @@ extern crate self as toygrad;
 mod api;
 mod autodiff;
 mod compile;
+pub mod data;
 mod dtype;
 mod error;
 mod exec;
 mod graph;
+#[cfg(feature = "files")]
+pub mod io;
 mod lanes;
 mod math;
 pub mod nn;
