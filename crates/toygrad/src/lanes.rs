@@ -69,11 +69,10 @@ macro_rules! float_number {
                 if self <= b || self.is_nan() { self } else { b }
             }
             #[inline(always)] fn rem<I: Isa>(self, b: Self) -> Self {
-                let r = self - Float::floor(self / b) * b;
-                // An infinite divisor leaves what has its sign.
-                if b.is_infinite() && self.is_finite() {
-                    if self == 0.0 || (self < 0.0) == (b < 0.0) { self } else { b }
-                } else { r }
+                let q = Float::trunc(self / b);
+                // An infinite divisor goes 0 times; 0 times infinity would be NaN.
+                let r = self - if q == 0.0 { 0.0 } else { q * b };
+                if r != 0.0 && (r < 0.0) != (b < 0.0) { r + b } else { r }
             }
             #[inline(always)] fn relu(self) -> Self {
                 if self > 0.0 || self.is_nan() { self } else { 0.0 }
