@@ -249,7 +249,7 @@ impl Lbfgs {
         let mut bracket = None;
         while evaluations < MOST {
             if !low_enough(&point)
-                || (evaluations > 1 && point.loss >= previous.loss)
+                || (evaluations > 2 && point.loss >= previous.loss)
                 || !point.loss.is_finite()
             {
                 bracket = Some((previous.clone(), point.clone()));
