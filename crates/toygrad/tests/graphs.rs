@@ -28,8 +28,17 @@ const LARGEST: f64 = 30.0;
 impl Builder {
     fn new(seed: u64) -> Builder {
         let mut rng = Rng(seed);
-        let dtype = if rng.one_in(2) { DType::F32 } else { DType::F64 };
-        let mut builder = Builder { rng, dtype, leaves: vec![], items: vec![] };
+        let dtype = if rng.one_in(2) {
+            DType::F32
+        } else {
+            DType::F64
+        };
+        let mut builder = Builder {
+            rng,
+            dtype,
+            leaves: vec![],
+            items: vec![],
+        };
         // Few different lengths, so that shapes meet.
         let lengths: &[usize] = match seed % 10 {
             0 => &[1, 33, 64],
@@ -37,11 +46,18 @@ impl Builder {
             _ => &[1, 2, 3, 4],
         };
         for _ in 0..2 + builder.rng.below(3) {
-            let rank = builder.rng.below(4).min(if lengths[1] > 10 { 2 } else { 3 });
+            let rank = builder
+                .rng
+                .below(4)
+                .min(if lengths[1] > 10 { 2 } else { 3 });
             let shape: Vec<usize> = (0..rank).map(|_| *builder.rng.pick(lengths)).collect();
             let value = builder.rng.array(&shape, builder.dtype, (-1.5, 1.5));
             builder.leaves.push(value.clone());
-            builder.items.push(Item { value, bound: 1.5, exact: true });
+            builder.items.push(Item {
+                value,
+                bound: 1.5,
+                exact: true,
+            });
         }
         builder
     }
@@ -66,7 +82,11 @@ impl Builder {
             true => ((value * (2.0 / bound)).tanh(), 1.0),
             false => (value, bound),
         };
-        self.items.push(Item { value, bound, exact });
+        self.items.push(Item {
+            value,
+            bound,
+            exact,
+        });
     }
 
     fn step(&mut self) {
@@ -81,7 +101,9 @@ impl Builder {
     }
 
     fn smooth(&mut self) {
-        let Item { value: x, bound: b, .. } = self.any();
+        let Item {
+            value: x, bound: b, ..
+        } = self.any();
         let (y, bound) = match self.rng.below(16) {
             0 => (x.tanh(), 1.0),
             1 => (x.sin(), 1.0),
@@ -117,7 +139,9 @@ impl Builder {
     }
 
     fn reduce(&mut self) {
-        let Item { value: x, bound: b, .. } = self.any();
+        let Item {
+            value: x, bound: b, ..
+        } = self.any();
         let Some(axis) = self.axis(&x) else { return };
         let (n, axis) = (x.shape()[axis] as f64, axis as isize);
         let (y, bound) = match self.rng.below(9) {
@@ -135,7 +159,11 @@ impl Builder {
     }
 
     fn moved(&mut self) {
-        let Item { value: x, bound, exact } = self.any();
+        let Item {
+            value: x,
+            bound,
+            exact,
+        } = self.any();
         let y = match (self.rng.below(11), self.axis(&x)) {
             (0, _) => x.flatten(),
             (1, Some(a)) => x.transpose(a as isize, 0),
@@ -164,7 +192,11 @@ impl Builder {
         let (start, end) = (edge(), edge());
         match self.rng.below(5) {
             0 => SliceItem::At(-1),
-            k => SliceItem::Range { start, end, step: [1, 2, -1, -2][k - 1] },
+            k => SliceItem::Range {
+                start,
+                end,
+                step: [1, 2, -1, -2][k - 1],
+            },
         }
     }
 
@@ -196,7 +228,9 @@ impl Builder {
 
     /// Positions below `n`, in the shape of `x`.
     fn index(&mut self, n: usize, x: &Value) -> Value {
-        let index: Vec<i64> = (0..x.elements()).map(|_| self.rng.below(n) as i64).collect();
+        let index: Vec<i64> = (0..x.elements())
+            .map(|_| self.rng.below(n) as i64)
+            .collect();
         Value::from_vec(index, x.shape())
     }
 
@@ -205,7 +239,9 @@ impl Builder {
         let exact: Vec<Item> = self.items.iter().filter(|i| i.exact).cloned().collect();
         let item = self.rng.pick(&exact).clone();
         let (x, b) = (item.value.clone(), item.bound);
-        let Item { value: z, bound: c, .. } = self.rng.pick(&exact).clone();
+        let Item {
+            value: z, bound: c, ..
+        } = self.rng.pick(&exact).clone();
         let other = self.any();
         let axis = self.axis(&x).map(|a| a as isize);
         let widest = b.max(c);
@@ -219,7 +255,11 @@ impl Builder {
             (6, Some(a)) => self.keep(x.sort(a, true).0, b, true),
             (7, Some(a)) => self.keep(x.min_axis(a), b, true),
             (8, Some(a)) => {
-                let from = if other.value.shape() == x.shape() { &other } else { &item };
+                let from = if other.value.shape() == x.shape() {
+                    &other
+                } else {
+                    &item
+                };
                 let y = from.value.gather(a, x.argsort(a, false));
                 self.keep(y, from.bound, from.exact);
             }
@@ -238,7 +278,13 @@ fn graph(seed: u64) -> (DType, Vec<Value>) {
     for _ in 0..4 + b.rng.below(30) {
         b.step();
     }
-    let results: Vec<Value> = b.items.iter().rev().take(3).map(|i| i.value.clone()).collect();
+    let results: Vec<Value> = b
+        .items
+        .iter()
+        .rev()
+        .take(3)
+        .map(|i| i.value.clone())
+        .collect();
     let loss: Value = results.iter().map(|y| y.tanh().mean()).sum();
     let mut wanted = b.leaves.clone();
     wanted.extend((0..2).map(|_| b.any().value));
@@ -259,7 +305,10 @@ fn graph(seed: u64) -> (DType, Vec<Value>) {
 fn assert_alike(what: &str, found: &[f64], wanted: &[f64], dtype: DType) {
     let largest = wanted.iter().fold(1.0f64, |m, x| m.max(x.abs()));
     let step = if dtype == DType::F32 { 2e-4 } else { 1e-11 };
-    let t = Tolerance { relative: step, absolute: step * largest };
+    let t = Tolerance {
+        relative: step,
+        absolute: step * largest,
+    };
     assert_near(what, found, wanted, t);
 }
 
@@ -283,7 +332,8 @@ fn random_graphs_evaluated_one_by_one() {
     for seed in GRAPHS..GRAPHS + GRAPHS / 2 {
         let (dtype, values) = graph(seed);
         for (i, v) in values.iter().enumerate().rev() {
-            let wanted = oracle(std::slice::from_ref(v)).unwrap_or_else(|e| panic!("graph {seed}: {e}"));
+            let wanted =
+                oracle(std::slice::from_ref(v)).unwrap_or_else(|e| panic!("graph {seed}: {e}"));
             let what = format!("graph {seed}, {dtype}, result {i} {}", v.shape());
             assert_alike(&what, &numbers(v), &wanted[0], dtype);
         }

@@ -256,7 +256,11 @@ fn mismatch(a: &Shape, b: &Shape) -> Option<String> {
 
 /// The error of a position that is not one of `len`, found while evaluating `node`.
 pub(crate) fn out_of_range(node: &Value, position: i64, len: usize) -> Error {
-    let operands = ["input", "index"]
+    let labels = match node.kind() {
+        Some(Kind::ScatterAdd(_)) => ["index", "source"],
+        _ => ["input", "index"],
+    };
+    let operands = labels
         .into_iter()
         .zip(node.inputs())
         .map(|(l, v)| operand(l, v));
