@@ -14,12 +14,23 @@ impl Shape {
         Shape::default()
     }
 
-    /// How many elements an array of this shape has, if that fits a `usize`.
+    /// The most axes that a [`Value`](crate::Value) can have.
+    pub const MAX_RANK: usize = 32;
+
+    /// How many elements an array of this shape has, if there can be one: it has at most
+    /// [`MAX_RANK`](Shape::MAX_RANK) axes, and the product of its lengths fits an `isize` (axes of
+    /// length 0 left out, so that this holds for any part of it too).
     pub fn checked_len(&self) -> Option<usize> {
-        if self.0.contains(&0) {
-            return Some(0);
+        let fits = |n: usize, &d: &usize| {
+            n.checked_mul(d.max(1))
+                .filter(|&n| n <= isize::MAX as usize)
+        };
+        let n = self.0.iter().try_fold(1usize, fits)?;
+        match self.0.contains(&0) {
+            _ if self.rank() > Shape::MAX_RANK => None,
+            true => Some(0),
+            false => Some(n),
         }
-        self.0.iter().try_fold(1usize, |n, &d| n.checked_mul(d))
     }
 
     /// How many elements an array of this shape has (1 for a scalar).
@@ -219,6 +230,16 @@ mod tests {
         assert_eq!(s(&[0]).broadcast(&s(&[1])), Some(s(&[0])));
         assert_eq!(s(&[3, 4]).broadcast(&s(&[5])), None);
         assert_eq!(s(&[2]).broadcast(&s(&[0])), None);
+    }
+
+    #[test]
+    fn only_shapes_that_can_be_counted_have_a_length() {
+        let s = |d: &[usize]| Shape::from(d).checked_len();
+        assert_eq!(s(&[3, 0, 2]), Some(0));
+        assert_eq!(s(&[]), Some(1));
+        assert_eq!(s(&[usize::MAX]), None);
+        assert_eq!(s(&[1 << 40, 1 << 40, 0]), None);
+        assert_eq!(s(&[1; Shape::MAX_RANK + 1]), None);
     }
 
     #[test]

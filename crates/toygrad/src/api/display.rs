@@ -31,6 +31,12 @@ impl Value {
     /// # Errors
     /// As [`to_vec`](Value::to_vec).
     pub fn format(&self, options: PrintOptions) -> crate::Result<String> {
+        // More digits than any number has are an error for `format!`.
+        let precision = options.precision.min(320);
+        let options = PrintOptions {
+            precision,
+            ..options
+        };
         let elements: Vec<f64> = self.to_vec()?;
         let shown = Shown {
             dims: self.shape(),
@@ -57,7 +63,7 @@ impl Shown<'_> {
     /// The positions of an axis to print; `None` is the ellipsis.
     fn positions(&self, len: usize) -> Vec<Option<usize>> {
         let edge = self.options.edge;
-        if self.elements.len() <= self.options.threshold || len <= 2 * edge {
+        if self.elements.len() <= self.options.threshold || len <= edge.saturating_mul(2) {
             return (0..len).map(Some).collect();
         }
         (0..edge)
@@ -68,6 +74,9 @@ impl Shown<'_> {
     }
 
     fn array(&self) -> String {
+        if self.elements.is_empty() {
+            return "[]".into();
+        }
         let mut offsets = Vec::new();
         self.visible(0, 0, &mut offsets);
         let scientific = self.scientific(&offsets);

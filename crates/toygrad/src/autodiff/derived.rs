@@ -25,6 +25,10 @@ pub fn jacobian(y: &Value, x: &Value) -> Value {
     }
     let (rows, columns) = (y.elements(), x.elements());
     let shape: crate::Shape = y.shape().iter().chain(x.shape().iter()).copied().collect();
+    if shape.checked_len().is_none() {
+        let message = format!("a Jacobian of shape {shape} is too large");
+        return mistake(at, message, &[("y", y), ("x", x)], None);
+    }
     let dtype = y.dtype().to_float();
     if rows == 0 || columns == 0 {
         return Value::full_at(shape, 0.0, dtype, at);

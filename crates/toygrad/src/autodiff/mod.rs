@@ -387,6 +387,7 @@ pub fn jvp<V: Into<Value>>(
 }
 
 /// `given` broadcast and cast to the shapes and dtypes of `values`.
+#[track_caller]
 fn matching(what: &'static str, values: &[Value], given: &[Value]) -> Result<Vec<Value>, Value> {
     let at = Location::caller();
     if let Some(e) = crate::graph::build::failed(values.iter().chain(given)) {

@@ -262,7 +262,11 @@ pub(crate) struct Origin {
 
 impl Origin {
     pub fn of(node: &Value) -> Origin {
-        let operands = ["input", "index"]
+        let labels = match node.kind() {
+            Some(Kind::ScatterAdd(_)) => ["index", "source"],
+            _ => ["input", "index"],
+        };
+        let operands = labels
             .into_iter()
             .zip(node.inputs())
             .map(|(l, v)| operand(l, v));

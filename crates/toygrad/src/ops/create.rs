@@ -106,17 +106,31 @@ macro_rules! count {
 count!(i32: true, i64: true, usize: true, f32: false, f64: false);
 
 fn arange(start: f64, end: f64, step: f64, whole: bool, at: Caller) -> Value {
-    let n = ((end - start) / step).ceil().max(0.0);
-    if step == 0.0 || !n.is_finite() || n > 1e12 {
+    let n = ((end - start) / step).ceil();
+    if step == 0.0 || !n.is_finite() {
         let message = format!("cannot count from {start} to {end} in steps of {step}");
         return mistake(at, message, &[], None);
     }
-    let numbers = (0..n as usize).map(|i| start + i as f64 * step);
-    let shape = Shape::from([n as usize]);
+    let number = |i: usize| start + i as f64 * step;
     match whole && step.fract() == 0.0 {
-        true => Value::pack(numbers.map(|x| x as i64).collect(), shape, at),
-        false => Value::pack(numbers.map(|x| x as f32).collect(), shape, at),
+        true => line("arange", n as usize, |i| number(i) as i64, at),
+        false => line("arange", n as usize, |i| number(i) as f32, at),
     }
+}
+
+/// `n` elements along one axis; a mistake where there is no memory for them.
+fn line<T: Element>(name: &str, n: usize, element: impl Fn(usize) -> T, at: Caller) -> Value {
+    let mut elements = Vec::new();
+    if elements.try_reserve_exact(n).is_err() {
+        return mistake(
+            at,
+            format!("`{name}` of {n} elements: too large"),
+            &[],
+            None,
+        );
+    }
+    elements.extend((0..n).map(element));
+    Value::pack(elements, Shape::from([n]), at)
 }
 
 /// `Some` where the elements of `shape` can be counted, else the mistake.
@@ -206,11 +220,11 @@ impl Value {
     #[track_caller]
     pub fn linspace(start: f64, end: f64, n: usize) -> Value {
         let last = n.saturating_sub(1).max(1) as f64;
-        let numbers = (0..n).map(|i| {
+        let number = |i: usize| {
             let t = i as f64 / last;
             (start * (1.0 - t) + end * t) as f32
-        });
-        Value::pack(numbers.collect(), Shape::from([n]), Location::caller())
+        };
+        line("linspace", n, number, Location::caller())
     }
 
     /// The identity matrix, `[n, n]`; it takes the dtype of what it meets (f32 by itself).

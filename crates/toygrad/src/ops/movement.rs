@@ -40,17 +40,22 @@ impl SliceItem {
     }
 }
 
+/// What does not fit an isize is past the end of any array.
+fn place(at: impl TryInto<isize>) -> isize {
+    at.try_into().unwrap_or(isize::MAX)
+}
+
 macro_rules! slice_item {
     ($($t:ty),*) => {$(
         slice_item! {
             @range $t,
-            Range<$t>, |r| Some(r.start as isize), Some(r.end as isize);
-            RangeFrom<$t>, |r| Some(r.start as isize), None;
-            RangeTo<$t>, |r| None, Some(r.end as isize);
+            Range<$t>, |r| Some(place(r.start)), Some(place(r.end));
+            RangeFrom<$t>, |r| Some(place(r.start)), None;
+            RangeTo<$t>, |r| None, Some(place(r.end));
         }
         impl From<$t> for SliceItem {
             fn from(at: $t) -> SliceItem {
-                SliceItem::At(at as isize)
+                SliceItem::At(place(at))
             }
         }
     )*};
@@ -125,7 +130,9 @@ fn resolve_slice(item: SliceItem, len: usize) -> Option<(usize, isize, usize)> {
             };
             let span = if step > 0 { end - start } else { start - end };
             let count = (span.max(0) as usize).div_ceil(step.unsigned_abs());
-            Some((if count == 0 { 0 } else { start as usize }, step, count))
+            let start = if count == 0 { 0 } else { start as usize };
+            // Steps that are never taken are 1: a huge one would overflow strides.
+            Some((start, if count > 1 { step } else { 1 }, count))
         }
     }
 }
@@ -280,6 +287,10 @@ impl Value {
             .iter()
             .map(|&d| if d == -1 { inferred } else { d as usize })
             .collect();
+        if shape.checked_len().is_none() {
+            let hint = format!("an array has at most {} axes", Shape::MAX_RANK);
+            return self.cannot(at, format!("reshape to {shape} the"), Some(hint));
+        }
         self.reshape_at(&shape, at)
     }
 
@@ -379,6 +390,10 @@ impl Value {
             return self.clone();
         }
         match resolve(axis, self.rank() + 1) {
+            Some(_) if self.rank() == Shape::MAX_RANK => {
+                let hint = format!("an array has at most {} axes", Shape::MAX_RANK);
+                self.cannot(at, "unsqueeze the".into(), Some(hint))
+            }
             Some(axis) => self.reshape_at(&self.shape().insert(axis, 1), at),
             None => self.no_axis(at, "unsqueeze", axis),
         }
@@ -416,7 +431,11 @@ impl Value {
                 Some(part) => parts.push(part),
                 None => {
                     let hint = format!("the length of axis {axis} is {}", self.shape()[axis]);
-                    return self.cannot(at, format!("take {item:?} of axis {axis} of"), Some(hint));
+                    let what = match item {
+                        SliceItem::At(i) => format!("take position {i} of axis {axis} of"),
+                        SliceItem::Range { .. } => format!("take steps of 0 along axis {axis} of"),
+                    };
+                    return self.cannot(at, what, Some(hint));
                 }
             }
         }
@@ -659,14 +678,16 @@ impl Value {
     #[track_caller]
     pub fn chunk(&self, n: usize, axis: isize) -> Vec<Value> {
         let at = Location::caller();
+        // As many mistakes as parts, so that the caller can take it apart; but not any number.
+        let copies = n.clamp(1, 1 << 16);
         match self.axis_at("chunk", axis, at) {
-            Err(mistake) => vec![mistake; n.max(1)],
-            Ok(a) if n > 0 && self.shape()[a].is_multiple_of(n) => {
+            Err(mistake) => vec![mistake; copies],
+            Ok(a) if (1..=self.shape()[a].max(1)).contains(&n) && self.shape()[a] % n == 0 => {
                 self.split(vec![self.shape()[a] / n; n], axis)
             }
             Ok(a) => {
                 let what = format!("split axis {a} into {n} equal parts, of");
-                vec![self.cannot(at, what, None); n.max(1)]
+                vec![self.cannot(at, what, None); copies]
             }
         }
     }
@@ -680,8 +701,9 @@ impl Value {
         }
         let lengths = |(n, t): (&usize, &usize)| n.checked_mul(*t);
         let shape: Option<Shape> = self.shape().iter().zip(times).map(lengths).collect();
-        let Some(shape) = shape.filter(|s| times.len() == self.rank() && s.checked_len().is_some())
-        else {
+        let wanted = times.iter().chain(self.shape().iter()).map(|&n| n.max(1));
+        let fits = wanted.map(|n| n as f64).product::<f64>() < isize::MAX as f64;
+        let Some(shape) = shape.filter(|_| times.len() == self.rank() && fits) else {
             return self.cannot(at, format!("repeat {times:?} times the"), None);
         };
         let apart: Shape = self.shape().iter().flat_map(|&n| [1, n]).collect();
@@ -724,6 +746,7 @@ impl Value {
             let hint = Some("a matrix has two axes".to_string());
             return self.cannot(at, "take a triangle of".into(), hint);
         };
+        let k = k.clamp(-(rows as isize), columns as isize);
         let row = Value::arange(0..rows).unsqueeze(-1) + k as i64;
         keep(&Value::arange(0..columns), row).select(self, 0.0)
     }
@@ -758,6 +781,9 @@ impl Value {
                 return self.cannot(at, what, None);
             }
         };
+        // Steps that are never taken are 1: a huge one would overflow strides.
+        let step = if count > 1 { step } else { 1 };
+        let dilation = if size > 1 { dilation } else { 1 };
         let shape = self.shape().with(axis, count).insert(self.rank(), size);
         match shape.checked_len() {
             Some(_) => self.moved(

@@ -1,0 +1,367 @@
+//! Random whole graphs: what the executor computes is what the reference computes, for values and
+//! gradients, evaluated together and one by one.
+
+mod common;
+use common::*;
+use toygrad::{DType, SliceItem, Value, evaluate, gradients, oracle};
+
+/// A Value in the making of a graph, with what keeps the comparison meaningful.
+#[derive(Clone)]
+struct Item {
+    value: Value,
+    /// No element is larger, so that sums and products stay where rounding errors are known.
+    bound: f64,
+    /// Elements are those of leaves, not computed: only there are kinks (relu, max, sort) safe,
+    /// as a rounding error elsewhere may put an element on the other side.
+    exact: bool,
+}
+
+struct Builder {
+    rng: Rng,
+    dtype: DType,
+    leaves: Vec<Value>,
+    items: Vec<Item>,
+}
+
+const LARGEST: f64 = 30.0;
+
+impl Builder {
+    fn new(seed: u64) -> Builder {
+        let mut rng = Rng(seed);
+        let dtype = if rng.one_in(2) {
+            DType::F32
+        } else {
+            DType::F64
+        };
+        let mut builder = Builder {
+            rng,
+            dtype,
+            leaves: vec![],
+            items: vec![],
+        };
+        // Few different lengths, so that shapes meet.
+        let lengths: &[usize] = match seed % 10 {
+            0 => &[1, 33, 64],
+            1 => &[1, 5, 100],
+            _ => &[1, 2, 3, 4],
+        };
+        for _ in 0..2 + builder.rng.below(3) {
+            let rank = builder
+                .rng
+                .below(4)
+                .min(if lengths[1] > 10 { 2 } else { 3 });
+            let shape: Vec<usize> = (0..rank).map(|_| *builder.rng.pick(lengths)).collect();
+            let value = builder.rng.array(&shape, builder.dtype, (-1.5, 1.5));
+            builder.leaves.push(value.clone());
+            builder.items.push(Item {
+                value,
+                bound: 1.5,
+                exact: true,
+            });
+        }
+        builder
+    }
+
+    fn any(&mut self) -> Item {
+        // Newer ones more often: graphs get deep.
+        let n = self.items.len();
+        let back = self.rng.below(n).min(self.rng.below(n));
+        self.items[n - 1 - back].clone()
+    }
+
+    fn axis(&mut self, v: &Value) -> Option<usize> {
+        (v.rank() > 0).then(|| self.rng.below(v.rank()))
+    }
+
+    /// Keeps what is no mistake and not too large.
+    fn keep(&mut self, value: Value, bound: f64, exact: bool) {
+        if value.error().is_some() || value.elements() > 5000 || value.elements() == 0 {
+            return;
+        }
+        let (value, bound) = match bound > LARGEST {
+            true => ((value * (2.0 / bound)).tanh(), 1.0),
+            false => (value, bound),
+        };
+        self.items.push(Item {
+            value,
+            bound,
+            exact,
+        });
+    }
+
+    fn step(&mut self) {
+        match self.rng.below(8) {
+            0 | 1 => self.smooth(),
+            2 | 3 => self.binary(),
+            4 => self.reduce(),
+            5 => self.moved(),
+            6 => self.joined(),
+            _ => self.kinked(),
+        }
+    }
+
+    fn smooth(&mut self) {
+        let Item {
+            value: x, bound: b, ..
+        } = self.any();
+        let (y, bound) = match self.rng.below(16) {
+            0 => (x.tanh(), 1.0),
+            1 => (x.sin(), 1.0),
+            2 => (x.cos(), 1.0),
+            3 => (x.sigmoid(), 1.0),
+            4 => (x.softplus(), b + 1.0),
+            5 => (x.tanh().exp(), 3.0),
+            6 => ((x.square() + 1.0).ln(), b + 1.0),
+            7 => ((x.square() + 0.5).sqrt(), b + 1.0),
+            8 => ((x.square() + 1.0).recip(), 1.0),
+            9 => (x.atan(), 1.6),
+            10 => (x.erf(), 1.0),
+            11 => (x.gelu(), b),
+            12 => (2.0 - x, b + 2.0),
+            13 => (x * -0.7, b),
+            14 => (x.tanh().expm1(), 2.0),
+            _ => (x.asinh().detach(), b),
+        };
+        self.keep(y, bound, false);
+    }
+
+    fn binary(&mut self) {
+        let (a, b) = (self.any(), self.any());
+        let (x, y) = (&a.value, &b.value);
+        let (z, bound) = match self.rng.below(6) {
+            0 => (x + y, a.bound + b.bound),
+            1 => (x - y, a.bound + b.bound),
+            2 | 3 => (x * y, a.bound * b.bound),
+            4 => (x / (y.square() + 1.0), a.bound),
+            _ => (x.atan2(y.square() + 0.5), 1.6),
+        };
+        self.keep(z, bound, false);
+    }
+
+    fn reduce(&mut self) {
+        let Item {
+            value: x, bound: b, ..
+        } = self.any();
+        let Some(axis) = self.axis(&x) else { return };
+        let (n, axis) = (x.shape()[axis] as f64, axis as isize);
+        let (y, bound) = match self.rng.below(9) {
+            0 => (x.sum_axis(axis), n * b),
+            1 => (x.sum_keepdim(axis), n * b),
+            2 => (x.mean(), b),
+            3 => (x.mean_axis(axis), b),
+            4 => (x.softmax(axis), 1.0),
+            5 => (x.log_softmax(axis), 2.0 * b + n.ln()),
+            6 => (x.logsumexp_axis(axis), b + n.ln()),
+            7 => (x.cumsum(axis), n * b),
+            _ => (x.tanh().var_keepdim(axis, 0), 1.0),
+        };
+        self.keep(y, bound, false);
+    }
+
+    fn moved(&mut self) {
+        let Item {
+            value: x,
+            bound,
+            exact,
+        } = self.any();
+        let y = match (self.rng.below(11), self.axis(&x)) {
+            (0, _) => x.flatten(),
+            (1, Some(a)) => x.transpose(a as isize, 0),
+            (2, Some(a)) => x.flip(a),
+            (3, Some(a)) => x.roll(self.rng.below(9) as isize - 4, a as isize),
+            (4, a) => x.unsqueeze(a.unwrap_or(0) as isize),
+            (5, _) => x.unsqueeze(0).expand([&[3][..], &x.shape()[..]].concat()),
+            (6, Some(_)) => {
+                let items: Vec<SliceItem> = (0..x.rank()).map(|_| self.slice()).collect();
+                x.slice(items)
+            }
+            (7, Some(_)) => x.pad(vec![(1, 2); x.rank()]),
+            (8, Some(a)) => x.windows(a as isize, 2, 1, 1),
+            (9, Some(_)) => x.repeat(vec![2; x.rank()]),
+            (_, Some(_)) if x.rank() > 1 => x.tril(0),
+            _ => return,
+        };
+        self.keep(y, bound, exact);
+    }
+
+    fn slice(&mut self) -> SliceItem {
+        let mut edge = || match self.rng.below(3) {
+            0 => None,
+            _ => Some(self.rng.below(9) as isize - 4),
+        };
+        let (start, end) = (edge(), edge());
+        match self.rng.below(5) {
+            0 => SliceItem::At(-1),
+            k => SliceItem::Range {
+                start,
+                end,
+                step: [1, 2, -1, -2][k - 1],
+            },
+        }
+    }
+
+    fn joined(&mut self) {
+        let (a, b) = (self.any(), self.any());
+        let (x, y) = (&a.value, &b.value);
+        let bound = a.bound.max(b.bound);
+        let both = a.exact && b.exact;
+        match self.rng.below(6) {
+            0 | 1 => {
+                let n = x.shape().last().map_or(1.0, |&n| n as f64);
+                self.keep(x.matmul(y), n * a.bound * b.bound, false);
+            }
+            2 => self.keep(Value::concat([x, y, x], 0), bound, both),
+            3 => self.keep(Value::stack([x, y], -1), bound, both),
+            4 => {
+                let Some(axis) = self.axis(x) else { return };
+                let n = x.shape()[axis];
+                let index: Value = (0..5).map(|_| self.rng.below(n) as i64).collect();
+                self.keep(x.index_select(axis as isize, index), a.bound, a.exact);
+            }
+            _ => {
+                let Some(axis) = self.axis(x) else { return };
+                let index = self.index(x.shape()[axis], x);
+                self.keep(x.scatter_add(axis as isize, index, x), 1e3, false);
+            }
+        }
+    }
+
+    /// Positions below `n`, in the shape of `x`.
+    fn index(&mut self, n: usize, x: &Value) -> Value {
+        let index: Vec<i64> = (0..x.elements())
+            .map(|_| self.rng.below(n) as i64)
+            .collect();
+        Value::from_vec(index, x.shape())
+    }
+
+    /// Operations with kinks, of elements that are exact in both evaluators.
+    fn kinked(&mut self) {
+        let exact: Vec<Item> = self.items.iter().filter(|i| i.exact).cloned().collect();
+        let item = self.rng.pick(&exact).clone();
+        let (x, b) = (item.value.clone(), item.bound);
+        let Item {
+            value: z, bound: c, ..
+        } = self.rng.pick(&exact).clone();
+        let other = self.any();
+        let axis = self.axis(&x).map(|a| a as isize);
+        let widest = b.max(c);
+        match (self.rng.below(12), axis) {
+            (0, _) => self.keep(x.relu(), b, true),
+            (1, _) => self.keep(x.abs(), b, true),
+            (2, _) => self.keep(x.maximum(&z), widest, true),
+            (3, _) => self.keep(x.minimum(0.25), b, true),
+            (4, _) => self.keep(x.gt(&z).select(&other.value, &z), other.bound.max(c), false),
+            (5, Some(a)) => self.keep(x.max_keepdim(a), b, true),
+            (6, Some(a)) => self.keep(x.sort(a, true).0, b, true),
+            (7, Some(a)) => self.keep(x.min_axis(a), b, true),
+            (8, Some(a)) => {
+                let from = if other.value.shape() == x.shape() {
+                    &other
+                } else {
+                    &item
+                };
+                let y = from.value.gather(a, x.argsort(a, false));
+                self.keep(y, from.bound, from.exact);
+            }
+            (9, _) => self.keep(x.sign() * &other.value, other.bound, false),
+            (10, _) => self.keep(x.lt(&z).cast(self.dtype) * x.round(), 2.0, true),
+            (_, Some(a)) => self.keep(x.argmax(a) * &other.value, 100.0 * other.bound, false),
+            _ => {}
+        }
+    }
+}
+
+/// A graph's results and the gradients of a scalar of them by all leaves and by some
+/// intermediate Values.
+fn graph(seed: u64) -> (DType, Vec<Value>) {
+    let mut b = Builder::new(seed);
+    for _ in 0..4 + b.rng.below(30) {
+        b.step();
+    }
+    let results: Vec<Value> = b
+        .items
+        .iter()
+        .rev()
+        .take(3)
+        .map(|i| i.value.clone())
+        .collect();
+    let loss: Value = results.iter().map(|y| y.tanh().mean()).sum();
+    let mut wanted = b.leaves.clone();
+    wanted.extend((0..2).map(|_| b.any().value));
+    let first = gradients(&loss, &wanted);
+    let mut all = results;
+    all.push(loss);
+    if b.rng.one_in(3) {
+        // Second order; magnitudes may grow, so squashed.
+        let total: Value = first.iter().map(|g| (g * 0.1).tanh().mean()).sum();
+        all.extend(gradients(&total, &b.leaves));
+    }
+    all.extend(first);
+    (b.dtype, all)
+}
+
+/// Rounding errors go with the largest element that sums and products have met on the way.
+#[track_caller]
+fn assert_alike(what: &str, found: &[f64], wanted: &[f64], dtype: DType) {
+    let largest = wanted.iter().fold(1.0f64, |m, x| m.max(x.abs()));
+    let step = if dtype == DType::F32 { 2e-4 } else { 1e-11 };
+    let t = Tolerance {
+        relative: step,
+        absolute: step * largest,
+    };
+    assert_near(what, found, wanted, t);
+}
+
+const GRAPHS: u64 = 400;
+
+#[test]
+fn random_graphs_evaluated_together() {
+    for seed in 0..GRAPHS {
+        let (dtype, values) = graph(seed);
+        evaluate(&values).unwrap_or_else(|e| panic!("graph {seed}: {e}"));
+        let wanted = oracle(&values).unwrap_or_else(|e| panic!("graph {seed}: {e}"));
+        for (i, (v, wanted)) in values.iter().zip(&wanted).enumerate() {
+            let what = format!("graph {seed}, {dtype}, result {i} {}", v.shape());
+            assert_alike(&what, &numbers(v), wanted, dtype);
+        }
+    }
+}
+
+#[test]
+fn random_graphs_evaluated_one_by_one() {
+    for seed in GRAPHS..GRAPHS + GRAPHS / 2 {
+        let (dtype, values) = graph(seed);
+        for (i, v) in values.iter().enumerate().rev() {
+            let wanted =
+                oracle(std::slice::from_ref(v)).unwrap_or_else(|e| panic!("graph {seed}: {e}"));
+            let what = format!("graph {seed}, {dtype}, result {i} {}", v.shape());
+            assert_alike(&what, &numbers(v), &wanted[0], dtype);
+        }
+    }
+}
+
+/// The same structure with other numbers goes through the same program.
+#[test]
+fn the_same_graph_twice_has_the_same_bits() {
+    for seed in 0..40 {
+        let bits = || {
+            let (_, values) = graph(seed);
+            evaluate(&values).expect("evaluates");
+            let all = values.iter().flat_map(|v| numbers(v));
+            all.map(f64::to_bits).collect::<Vec<u64>>()
+        };
+        assert_eq!(bits(), bits(), "graph {seed}");
+    }
+}
+
+/// Graphs are of the kinds that they are meant to be.
+#[test]
+fn random_graphs_are_varied() {
+    let graphs: Vec<_> = (0..100).map(graph).collect();
+    let count = |f: &dyn Fn(&Value) -> bool| graphs.iter().filter(|(_, v)| v.iter().any(f)).count();
+    assert!(count(&|v| v.dtype() == DType::F32) > 20);
+    assert!(count(&|v| v.elements() > 1000) > 10);
+    assert!(count(&|v| v.rank() > 3) > 3);
+    let nonzero = |v: &Value| numbers(v).iter().any(|x| *x != 0.0 && x.is_finite());
+    assert!(count(&nonzero) == 100);
+}
