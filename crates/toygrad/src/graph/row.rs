@@ -2,8 +2,12 @@
 
 use crate::lanes::{Lanes, Level};
 use crate::{DType, Value};
+use std::panic::Location;
 
 /// One pointwise primitive: all that the rest of the library knows about it.
+///
+/// Nobody else can make one: its loops are trusted to be what its formula says.
+#[non_exhaustive]
 pub struct Row {
     /// The name that listings, messages and the public function use.
     pub name: &'static str,
@@ -26,6 +30,29 @@ impl Row {
     /// The number of arguments.
     pub fn arity(&self) -> usize {
         self.domain.len()
+    }
+
+    /// The row on these inputs: what the method of its name does, for code that walks the table.
+    ///
+    /// ```
+    /// use toygrad::{ROWS, Value};
+    /// let row = ROWS.iter().find(|row| row.name == "mul").unwrap();
+    /// let y = row.apply(&[Value::from([1.0, 2.0]), Value::from(3.0)]);
+    /// assert_eq!(y.to_vec::<f64>().unwrap(), [3.0, 6.0]);
+    /// ```
+    #[track_caller]
+    pub fn apply(&'static self, inputs: &[Value]) -> Value {
+        let at = Location::caller();
+        if inputs.len() != self.arity() {
+            let message = format!(
+                "`{}` takes {} inputs, {} came",
+                self.name,
+                self.arity(),
+                inputs.len()
+            );
+            return super::build::mistake(at, message, &[], None);
+        }
+        Value::map(self, &inputs.iter().collect::<Vec<_>>(), at)
     }
 }
 
