@@ -8,13 +8,13 @@ use crate::folder;
 use crate::model::{Architecture, Model};
 use crate::problem::Problem;
 use serde_json::json;
-use std::f64::consts::PI;
 use std::path::{Path, PathBuf};
 use std::sync::OnceLock;
 use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 use std::time::Instant;
 use toygrad::data::{Dataset, Loader};
 use toygrad::io::{self, Task};
+use toygrad::optim::{Schedule, Scheduler};
 use toygrad::prelude::*;
 use toygrad::train::{Checkpoint, CsvLog, Ended, Fit, History, metrics};
 
@@ -147,17 +147,16 @@ fn fit(
         .shuffle(settings.seed)
         .prefetch(2);
     let optimizer = AdamW::new(model, settings.rate).weight_decay(settings.decay);
-    let steps = (loader.batches() as u64)
-        .saturating_mul(settings.epochs)
-        .max(1) as f64;
-    let rate = |step: u64| settings.rate * 0.5 * (1.0 + (PI * step as f64 / steps).cos());
+    let steps = (loader.batches() as u64).saturating_mul(settings.epochs);
+    let schedule = Scheduler::new(&optimizer, Schedule::cosine(steps, 0.0))?;
     let checkpoint = Checkpoint::new(folder.join("checkpoint.safetensors"))
         .settings(text(settings))
         .part("model", model)
-        .part("optimizer", &optimizer);
+        .part("optimizer", &optimizer)
+        .part("schedule", &schedule);
     let (x, y) = (problem.test.inputs()?, problem.test.targets()?);
     let history = Fit::new(settings.epochs)
-        .schedule(&optimizer, rate)
+        .schedule(&schedule)
         .checkpoint(checkpoint)
         .stop_when(&STOP)
         .with(CsvLog::new(folder.join("metrics.csv")))

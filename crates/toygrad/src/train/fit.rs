@@ -2,7 +2,7 @@
 
 use super::EarlyStopping;
 use crate::data::{Dataset, Loader};
-use crate::optim::Optimizer;
+use crate::optim::Scheduler;
 use crate::{Error, Result};
 use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 use std::time::Instant;
@@ -158,15 +158,12 @@ impl<F: FnMut(&Record)> Callback for OnEpoch<F> {
     }
 }
 
-/// Sets the learning rate for a step, and gives it.
-type Schedule<'a> = Box<dyn FnMut(u64) -> Result<f64> + 'a>;
-
 /// The loop over epochs and batches; see [the module](super).
 #[must_use = "nothing happens until `run`"]
 pub struct Fit<'a> {
     epochs: u64,
     callbacks: Vec<Box<dyn Callback + 'a>>,
-    schedule: Option<Schedule<'a>>,
+    schedule: Option<&'a Scheduler>,
     early: Option<EarlyStopping>,
     stop: Option<&'a AtomicBool>,
     #[cfg(feature = "files")]
@@ -198,19 +195,10 @@ impl<'a> Fit<'a> {
         self.with(OnEpoch(f))
     }
 
-    /// Sets the learning rate before each step to `rate(step)`.
-    ///
-    /// As the rate depends on the step's number alone, there is nothing of it to save.
-    pub fn schedule(
-        mut self,
-        optimizer: &'a (impl Optimizer + ?Sized),
-        rate: impl Fn(u64) -> f64 + 'a,
-    ) -> Self {
-        self.schedule = Some(Box::new(move |step| {
-            let rate = rate(step);
-            optimizer.set_learning_rate(rate)?;
-            Ok(rate)
-        }));
+    /// Goes on with a schedule of the learning rate after each step. Where there are checkpoints,
+    /// the schedule is one of their parts.
+    pub fn schedule(mut self, schedule: &'a Scheduler) -> Self {
+        self.schedule = Some(schedule);
         self
     }
 
@@ -269,14 +257,14 @@ impl<'a> Fit<'a> {
             let mut next = Next::Continue;
             for batch in loader.epoch_from(at.epoch, at.batch) {
                 let batch = batch?;
-                if let Some(schedule) = &mut self.schedule {
-                    at.learning_rate = Some(schedule(at.step)?);
-                }
                 let loss = step(batch)?;
                 if !loss.is_finite() {
                     return Err(diverged(loss, &at));
                 }
                 at.loss_sum += loss;
+                if let Some(schedule) = self.schedule {
+                    at.learning_rate = Some(schedule.step()?);
+                }
                 let told = Step {
                     epoch: at.epoch,
                     batch: at.batch,
