@@ -141,7 +141,7 @@ impl MultiheadAttention {
     pub fn new(size: usize, heads: usize) -> MultiheadAttention {
         let out_proj = Linear::from_weights(
             init::torch_default([size, size], size),
-            Some(Value::zeros([size]).cast(DType::F32)),
+            Some(init::constant([size], 0.0)),
         );
         let (in_proj_weight, in_proj_bias) = projections(size, heads, heads);
         MultiheadAttention {
@@ -239,7 +239,7 @@ impl MultiheadAttention {
         let project = |x: &Value, part: usize, heads: usize| {
             let mut y = x.matmul(weights[part].t());
             if let Some(biases) = &biases {
-                y = y + &biases[part];
+                y += &biases[part];
             }
             let (n, time) = (x.shape()[0], x.shape()[1]);
             y.reshape(Shape::from([n, time, heads, head]))
@@ -291,7 +291,7 @@ fn projections(size: usize, heads: usize, kv_heads: usize) -> (Parameter, Parame
     let weight = init::xavier_uniform([rows, size], 1.0);
     (
         Parameter::new(weight),
-        Parameter::new(Value::zeros([rows]).cast(DType::F32)),
+        Parameter::new(init::constant([rows], 0.0)),
     )
 }
 

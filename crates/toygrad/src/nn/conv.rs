@@ -432,7 +432,7 @@ impl<const N: usize> Layer for ConvTranspose<N> {
             .collect();
         let image = x.sum().expand(shape);
         let y = convolve(&image, &weight, &adjoint);
-        let transposed = vjp(&[y], &[x.clone()], [&image]).pop();
+        let transposed = vjp(&[y], std::slice::from_ref(x), [&image]).pop();
         with_bias(transposed.unwrap_or(image), &self.bias)
     }
 }

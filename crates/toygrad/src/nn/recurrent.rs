@@ -283,7 +283,7 @@ impl<C: RecurrentCell> Recurrent<C> {
         // The inputs of all times at once: one product.
         let mut projected = x.matmul(weights.ih.value().t());
         if let Some((bias, _)) = &weights.biases {
-            projected = projected + bias;
+            projected += bias;
         }
         let kernel = weights.hh.value().t();
         let time = x.shape()[0] as isize;
@@ -293,7 +293,7 @@ impl<C: RecurrentCell> Recurrent<C> {
             let Some(h) = state.first() else { break };
             let mut hidden = h.matmul(&kernel);
             if let Some((_, bias)) = &weights.biases {
-                hidden = hidden + bias;
+                hidden += bias;
             }
             state = self
                 .cell
