@@ -106,12 +106,34 @@ impl<const N: usize> Options<N> {
         )
     }
 
-    /// The mistake of an input that does not fit, else the rest of the work.
-    fn check(&self, name: &str, x: &Value, weight: &Value) -> Option<Value> {
+    /// The mistake of an input or options that do not fit; the weight is `[first, second / groups,
+    /// kernel..]`.
+    #[track_caller]
+    fn check(
+        &self,
+        name: &str,
+        x: &Value,
+        weight: &Value,
+        [first, second]: [usize; 2],
+    ) -> Option<Value> {
         if let Some(v) = [x, weight].into_iter().find(|v| v.error().is_some()) {
             return Some(v.clone());
         }
-        let positive = !self.stride.contains(&0) && !self.dilation.contains(&0);
+        let expected = [first, second / self.groups.max(1)]
+            .into_iter()
+            .chain(self.kernel);
+        if !weight.shape().iter().copied().eq(expected) || self.groups == 0 {
+            return Some(init::mistake(format!(
+                "`{name}` of {} to {} channels in {} groups with kernels {:?} has no weight {}",
+                self.inputs,
+                self.outputs,
+                self.groups,
+                self.kernel,
+                weight.shape()
+            )));
+        }
+        let least = [self.kernel, self.stride, self.dilation];
+        let positive = least.iter().flatten().all(|&n| n > 0);
         // Far below where a sum or product of them could overflow.
         let all = [self.kernel, self.stride, self.padding, self.dilation];
         let sane = all.iter().flatten().all(|&n| n < 1 << 20);
@@ -189,9 +211,10 @@ impl<const N: usize> Layer for Conv<N> {
     #[track_caller]
     fn forward(&self, x: &Value) -> Value {
         let weight = self.weight.value();
-        match self.options.check("convolution", x, &weight) {
+        let o = &self.options;
+        match o.check("convolution", x, &weight, [o.outputs, o.inputs]) {
             Some(mistake) => mistake,
-            None => with_bias(convolve(x, &weight, &self.options), &self.bias),
+            None => with_bias(convolve(x, &weight, o), &self.bias),
         }
     }
 }
@@ -401,7 +424,8 @@ impl<const N: usize> Layer for ConvTranspose<N> {
     #[track_caller]
     fn forward(&self, x: &Value) -> Value {
         let (o, weight) = (&self.options, self.weight.value());
-        if let Some(mistake) = o.check("transposed convolution", x, &weight) {
+        if let Some(mistake) = o.check("transposed convolution", x, &weight, [o.inputs, o.outputs])
+        {
             return mistake;
         }
         let length = |i: usize| {
@@ -431,6 +455,9 @@ impl<const N: usize> Layer for ConvTranspose<N> {
             .chain(lengths)
             .collect();
         let image = x.sum().expand(shape);
+        if image.error().is_some() {
+            return image;
+        }
         let y = convolve(&image, &weight, &adjoint);
         let transposed = vjp(&[y], std::slice::from_ref(x), [&image]).pop();
         with_bias(transposed.unwrap_or(image), &self.bias)

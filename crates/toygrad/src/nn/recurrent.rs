@@ -183,14 +183,14 @@ impl<C: RecurrentCell> Recurrent<C> {
     /// With weights drawn from U(-1/√hidden, 1/√hidden).
     #[track_caller]
     fn drawn(mut self) -> Self {
-        let (rows, hidden) = (C::GATES * self.hidden, self.hidden);
+        let (rows, hidden) = (self.hidden.saturating_mul(C::GATES), self.hidden);
         let draw = |shape: &[usize]| Parameter::new(init::torch_default(shape, hidden));
         let directions = self.directions();
         self.weights = (0..self.layers * directions)
             .map(|i| {
                 let inputs = match i / directions {
                     0 => self.inputs,
-                    _ => hidden * directions,
+                    _ => hidden.saturating_mul(directions),
                 };
                 let (ih, hh) = (draw(&[rows, inputs]), draw(&[rows, hidden]));
                 let biases = self.bias.then(|| (draw(&[rows]), draw(&[rows])));

@@ -346,3 +346,13 @@ schedule("polynomial", lambda o: S.PolynomialLR(o, 20, power=2.0))
 schedule("one_cycle", lambda o: S.OneCycleLR(o, 0.5, total_steps=31))
 schedule("chained", lambda o: S.ChainedScheduler([S.ExponentialLR(o, 0.95), S.ConstantLR(o, 0.5, total_iters=5)]))
 schedule("sequential", lambda o: S.SequentialLR(o, [S.LinearLR(o, 0.1, 1.0, total_iters=5), S.StepLR(o, 4, gamma=0.5)], [5]))
+
+measures = [3.0, 2.0, 2.1, 1.9999, 2.5, 2.0, 1.0, 1.0, 1.1, 1.0, 1.0, 1.0, 1.0, 0.5, 0.6, 0.6, 0.6, 0.6, 0.6, 0.6]
+o = O.SGD([torch.zeros(1, requires_grad=True)], 0.5)
+s = S.ReduceLROnPlateau(o, factor=0.3, patience=2, cooldown=2, min_lr=0.02)
+rates = []
+for m in measures:
+    s.step(m)
+    rates.append(o.param_groups[0]["lr"])
+record("schedule", "measures", measures)
+record("schedule", "plateau", rates)
