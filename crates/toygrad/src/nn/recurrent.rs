@@ -286,18 +286,18 @@ impl<C: RecurrentCell> Recurrent<C> {
             projected += bias;
         }
         let kernel = weights.hh.value().t();
-        let time = x.shape()[0] as isize;
+        let mut inputs = unstacked(projected);
+        if reverse {
+            inputs.reverse();
+        }
         let mut outputs = Vec::new();
-        for t in 0..time {
-            let t = if reverse { time - 1 - t } else { t };
+        for input in &inputs {
             let Some(h) = state.first() else { break };
             let mut hidden = h.matmul(&kernel);
             if let Some((_, bias)) = &weights.biases {
                 hidden += bias;
             }
-            state = self
-                .cell
-                .step(&projected.slice(crate::s![t]), &hidden, &state);
+            state = self.cell.step(input, &hidden, &state);
             outputs.extend(state.first().cloned());
         }
         if reverse {
@@ -320,6 +320,23 @@ impl<C: RecurrentCell> Recurrent<C> {
             x.shape()
         ))
     }
+}
+
+/// The parts of the first axis. Halves of halves: the gradient of each slice is padded to what it
+/// is a slice of, which for all slices of the whole would be quadratic work.
+fn unstacked(x: Value) -> Vec<Value> {
+    let (mut done, mut open) = (Vec::new(), vec![x]);
+    while let Some(x) = open.pop() {
+        match x.shape().first() {
+            Some(&n) if n > 1 => {
+                open.push(x.narrow(0, n / 2, n - n / 2));
+                open.push(x.narrow(0, 0, n / 2));
+            }
+            Some(_) => done.push(x.squeeze(0)),
+            None => done.push(x),
+        }
+    }
+    done
 }
 
 impl<C> Module for Recurrent<C> {
