@@ -2,6 +2,7 @@
 
 #![allow(unsafe_code)]
 
+use crate::DType;
 use crate::math::{Float, Fused, Isa, Plain};
 
 /// A loop over `n` elements: reads the sources, writes the destination, which may be one of them.
@@ -68,11 +69,10 @@ macro_rules! float_number {
                 if self <= b || self.is_nan() { self } else { b }
             }
             #[inline(always)] fn rem<I: Isa>(self, b: Self) -> Self {
-                let r = self - Float::floor(self / b) * b;
-                // An infinite divisor leaves what has its sign.
-                if b.is_infinite() && self.is_finite() {
-                    if self == 0.0 || (self < 0.0) == (b < 0.0) { self } else { b }
-                } else { r }
+                let q = Float::trunc(self / b);
+                // An infinite divisor goes 0 times; 0 times infinity would be NaN.
+                let r = self - if q == 0.0 { 0.0 } else { q * b };
+                if r != 0.0 && (r < 0.0) != (b < 0.0) { r + b } else { r }
             }
             #[inline(always)] fn relu(self) -> Self {
                 if self > 0.0 || self.is_nan() { self } else { 0.0 }
@@ -294,5 +294,157 @@ unsafe fn run_cast<A: CastTo<B>, B: Lane, I: Isa>(src: &[*const u8; 3], dst: *mu
     for i in 0..n {
         // SAFETY: both have n elements, and do not overlap: a cast changes the element type.
         unsafe { *dst.add(i) = (*src.add(i)).cast() };
+    }
+}
+
+/// The loop that converts between two different dtypes.
+pub(crate) fn conversion(from: DType, to: DType, level: Level) -> Lanes {
+    macro_rules! to {
+        ($a:ty) => {
+            match to {
+                DType::Bool => cast::<$a, Truth>(level),
+                DType::U8 => cast::<$a, u8>(level),
+                DType::I64 => cast::<$a, i64>(level),
+                DType::F32 => cast::<$a, f32>(level),
+                DType::F64 => cast::<$a, f64>(level),
+            }
+        };
+    }
+    match from {
+        DType::Bool | DType::U8 => to!(u8),
+        DType::I64 => to!(i64),
+        DType::F32 => to!(f32),
+        DType::F64 => to!(f64),
+    }
+}
+
+impl Level {
+    /// The best that this machine has.
+    pub fn detect() -> Level {
+        #[cfg(target_arch = "x86_64")]
+        {
+            let avx2 = is_x86_feature_detected!("avx2")
+                && is_x86_feature_detected!("fma")
+                && is_x86_feature_detected!("bmi1")
+                && is_x86_feature_detected!("bmi2");
+            let avx512 = is_x86_feature_detected!("avx512f")
+                && is_x86_feature_detected!("avx512bw")
+                && is_x86_feature_detected!("avx512dq")
+                && is_x86_feature_detected!("avx512vl");
+            match (avx2, avx512) {
+                (true, true) => return Level::Avx512,
+                (true, false) => return Level::Avx2,
+                _ => {}
+            }
+        }
+        Level::Portable
+    }
+}
+
+/// How elements that meet in a reduction are combined.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
+pub(crate) enum Reduction {
+    Sum,
+    Max,
+    Min,
+}
+
+/// [`Reduction`] of two elements.
+pub(crate) trait Combine<T: Lane> {
+    fn combine(a: T, b: T) -> T;
+}
+
+struct Sums;
+struct Largest;
+struct Smallest;
+
+impl<T: Number> Combine<T> for Sums {
+    #[inline(always)]
+    fn combine(a: T, b: T) -> T {
+        a.add(b)
+    }
+}
+impl<T: Number> Combine<T> for Largest {
+    #[inline(always)]
+    fn combine(a: T, b: T) -> T {
+        a.maximum(b)
+    }
+}
+impl<T: Number> Combine<T> for Smallest {
+    #[inline(always)]
+    fn combine(a: T, b: T) -> T {
+        a.minimum(b)
+    }
+}
+
+levels! {
+    /// Combines `n` elements into the one at the destination, in a fixed order: [`BLOCK`] running
+    /// results side by side, which are then combined by halves.
+    along<C: Combine<T>, T: Lane> = run_along
+}
+
+levels! {
+    /// Combines `n` elements with those at the destination, each with its own.
+    across<C: Combine<T>, T: Lane> = run_across
+}
+
+#[inline(always)]
+unsafe fn run_along<C: Combine<T>, T: Lane, I: Isa>(src: &[*const u8; 3], dst: *mut u8, n: usize) {
+    let (src, dst) = (src[0].cast::<T>(), dst.cast::<T>());
+    let mut i = 0;
+    // SAFETY: `dst` is one element, `src` has n; all reads below stay under n.
+    unsafe {
+        if n >= 2 * BLOCK {
+            let mut run = src.cast::<[T; BLOCK]>().read_unaligned();
+            i = BLOCK;
+            while i + BLOCK <= n {
+                let x = src.add(i).cast::<[T; BLOCK]>().read_unaligned();
+                for k in 0..BLOCK {
+                    run[k] = C::combine(run[k], x[k]);
+                }
+                i += BLOCK;
+            }
+            let mut half = BLOCK / 2;
+            while half > 0 {
+                for k in 0..half {
+                    run[k] = C::combine(run[k], run[k + half]);
+                }
+                half /= 2;
+            }
+            *dst = C::combine(*dst, run[0]);
+        }
+        while i < n {
+            *dst = C::combine(*dst, *src.add(i));
+            i += 1;
+        }
+    }
+}
+
+#[inline(always)]
+unsafe fn run_across<C: Combine<T>, T: Lane, I: Isa>(src: &[*const u8; 3], dst: *mut u8, n: usize) {
+    let (src, dst) = (src[0].cast::<T>(), dst.cast::<T>());
+    for i in 0..n {
+        // SAFETY: both have n elements; a register and the array that it is combined into are
+        // different memory.
+        unsafe { *dst.add(i) = C::combine(*dst.add(i), *src.add(i)) };
+    }
+}
+
+/// The loops of a reduction: of elements into one, and of elements each into its own.
+pub(crate) fn reduction(reduction: Reduction, dtype: DType, level: Level) -> (Lanes, Lanes) {
+    macro_rules! both {
+        ($t:ty) => {
+            match reduction {
+                Reduction::Sum => (along::<Sums, $t>(level), across::<Sums, $t>(level)),
+                Reduction::Max => (along::<Largest, $t>(level), across::<Largest, $t>(level)),
+                Reduction::Min => (along::<Smallest, $t>(level), across::<Smallest, $t>(level)),
+            }
+        };
+    }
+    match dtype {
+        DType::Bool | DType::U8 => both!(u8),
+        DType::I64 => both!(i64),
+        DType::F32 => both!(f32),
+        DType::F64 => both!(f64),
     }
 }

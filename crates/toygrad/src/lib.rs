@@ -21,25 +21,36 @@
 #![deny(missing_docs)]
 #![deny(unsafe_code)]
 
+// The derive macro names this crate by its name, here too.
+extern crate self as toygrad;
+
 mod api;
 mod autodiff;
+mod compile;
+pub mod data;
 mod dtype;
 mod error;
 mod exec;
 mod graph;
+#[cfg(feature = "files")]
+pub mod io;
 mod lanes;
 mod math;
+pub mod nn;
 mod ops;
+pub mod optim;
 mod philox;
 mod shape;
 
 pub use api::display::PrintOptions;
 pub use api::parameter::Parameter;
+pub use api::trace::{Compiled, Tree, compile};
 pub use api::{Gradients, evaluate};
 pub use autodiff::derived::{GradcheckEntry, GradcheckReport, gradcheck, hessian, hvp, jacobian};
 pub use autodiff::{custom, gradients, jvp, vjp};
 pub use dtype::{DType, Element};
 pub use error::{Caller, Error, FileError, Located, Operand, OperationError, Result};
+pub use exec::cpu::{num_threads, set_num_threads};
 pub use exec::oracle::oracle;
 pub use graph::row::{Family, Partial, Row, Slope};
 pub use graph::{Value, no_grad};
@@ -53,8 +64,11 @@ pub use shape::{Axes, Shape};
 
 /// What a program that uses toygrad wants in scope.
 pub mod prelude {
+    pub use crate::nn::loss::{cross_entropy, mse};
+    pub use crate::nn::{Activation, Layer, Linear, Mlp, Module, Sequential, eval};
+    pub use crate::optim::{Adam, AdamW, Optimizer, Sgd};
     pub use crate::{
-        DType, Error, Parameter, Result, Shape, Value, custom, einsum, evaluate, gradcheck,
-        gradients, hessian, hvp, jacobian, jvp, manual_seed, no_grad, s, vjp,
+        DType, Error, Parameter, Result, Shape, Value, compile, custom, einsum, evaluate,
+        gradcheck, gradients, hessian, hvp, jacobian, jvp, manual_seed, no_grad, s, vjp,
     };
 }

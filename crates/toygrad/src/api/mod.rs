@@ -2,14 +2,20 @@
 
 pub mod display;
 pub mod parameter;
+pub mod trace;
 
 use crate::autodiff::{Cotangents, reverse, unit};
-use crate::dtype::{Buffer, Data, Element, read};
-use crate::exec::oracle::oracle;
+use crate::compile::graph::{Graph, canonical};
+use crate::compile::program::{Output, Program};
+use crate::compile::{self, cache};
+use crate::dtype::{Buffer, Element, read};
+use crate::exec::cpu::{self, Bound, Fault, Slot};
+use crate::graph::build::Origin;
 use crate::graph::{Alias, Op};
+use crate::lanes::Level;
 use crate::{Error, Result, Value};
 use parameter::Parameter;
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 
 /// Computes all of them in one program. Reading them afterwards costs nothing more.
 ///
@@ -29,11 +35,12 @@ pub(crate) fn buffers(values: &[Value]) -> Result<Vec<Buffer>> {
         .cloned()
         .collect();
     if !missing.is_empty() {
-        for (v, elements) in missing.iter().zip(oracle(&missing)?) {
-            let _ =
-                v.0.data
-                    .set(Arc::new(Data::from_f64(v.dtype(), elements.into_iter())));
+        if trace::is_recording() {
+            return Err(Error::read(
+                "a number was asked for while a function is being recorded",
+            ));
         }
+        compute(&missing)?;
     }
     values
         .iter()
@@ -43,6 +50,69 @@ pub(crate) fn buffers(values: &[Value]) -> Result<Vec<Buffer>> {
                 .ok_or_else(|| Error::read("nothing was computed"))
         })
         .collect()
+}
+
+/// Where evaluation begins: what is known already.
+fn is_known(v: &Value) -> bool {
+    v.known().is_some()
+}
+
+/// Computes Values that are not yet known, in one program.
+#[track_caller]
+fn compute(values: &[Value]) -> Result<()> {
+    if let Some(e) = first_mistake(values) {
+        return Err(e);
+    }
+    let c = canonical(values, is_known);
+    if let Some(e) = first_mistake(&c.bindings.inputs) {
+        return Err(e);
+    }
+    let inputs = c.bindings.buffers()?;
+    let program = cache::program(c.key.clone(), || new_program(&c.graph(is_known), &[]));
+    let mut slots: Vec<Slot> = inputs.iter().map(|b| Slot::Read(b)).collect();
+    let bound = Bound {
+        numbers: &c.bindings.numbers,
+        streams: &c.bindings.streams,
+    };
+    let made = cpu::run(&program, &mut slots, &bound).map_err(|fault| {
+        let origin = c.order.nodes.get(fault.origin as usize).map(Origin::of);
+        out_of_range(fault, origin.as_ref())
+    })?;
+    let made: Vec<Option<Buffer>> = made.into_iter().map(|d| d.map(Arc::new)).collect();
+    for (value, output) in values.iter().zip(&program.outputs) {
+        let buffer = match *output {
+            Output::Input(slot) => Some(inputs[slot as usize].clone()),
+            Output::Made { n, .. } => made[n as usize].clone(),
+        };
+        if let Some(buffer) = buffer {
+            let _ = value.0.data.set(buffer);
+        }
+    }
+    Ok(())
+}
+
+fn new_program(graph: &Graph, over: &[(usize, u32)]) -> Program {
+    let mut program = compile::compile(graph, over, level());
+    cpu::prepare(&mut program);
+    program
+}
+
+/// The instruction set of this machine.
+fn level() -> Level {
+    static LEVEL: OnceLock<Level> = OnceLock::new();
+    *LEVEL.get_or_init(Level::detect)
+}
+
+/// A fault of a run as an error, with the lines of the Value that was being computed.
+fn out_of_range(fault: Fault, origin: Option<&Origin>) -> Error {
+    match origin {
+        Some(origin) => origin.out_of_range(fault.position, fault.len),
+        None => Error::read(format!("position {} is out of range", fault.position)),
+    }
+}
+
+fn first_mistake(values: &[Value]) -> Option<Error> {
+    crate::graph::build::failed(values).and_then(|v| v.error().cloned())
 }
 
 impl Value {
@@ -72,6 +142,31 @@ impl Value {
     #[track_caller]
     pub fn to_vec<T: Element>(&self) -> Result<Vec<T>> {
         Ok(read(&buffers(std::slice::from_ref(self))?[0]))
+    }
+
+    /// The graph that computes it, a line a node: stable text.
+    ///
+    /// ```
+    /// use toygrad::prelude::*;
+    /// let x = Value::from([1.0, 2.0]);
+    /// let y = (&x * &x).sum();
+    /// assert_eq!(y.graph(), "%0 = data [2] f64\n%1 = mul %0 %0 [2] f64\n%2 = sum [0] %1 [1] f64\n%3 = reshape %2 [] f64\n");
+    /// ```
+    pub fn graph(&self) -> String {
+        crate::graph::print::text(self)
+    }
+
+    /// The program that computes it: the kernels, what they load and store, the instructions of
+    /// fused loops. Stable text.
+    ///
+    /// # Errors
+    /// The first mistake among the operations that made it.
+    pub fn listing(&self) -> Result<String> {
+        if let Some(e) = first_mistake(std::slice::from_ref(self)) {
+            return Err(e);
+        }
+        let c = canonical(std::slice::from_ref(self), is_known);
+        Ok(new_program(&c.graph(is_known), &[]).to_string())
     }
 
     /// Computes it now; see [`evaluate`].
@@ -129,7 +224,9 @@ impl Value {
         }
         let mut wanted = vec![self.clone()];
         wanted.extend(leaves.iter().map(|(_, _, g)| g.clone()));
-        buffers(&wanted)?;
+        if !trace::is_recording() {
+            buffers(&wanted)?;
+        }
         for (parameter, version, g) in leaves {
             parameter.accumulate(version, g);
         }

@@ -1,5 +1,6 @@
 //! Parameters: cells that hold the current Value of a weight, and its gradient.
 
+use super::trace;
 use crate::graph::{Alias, CellContent, CellState, Op};
 use crate::ops::operators::{number_operators, operators};
 use crate::{DType, Error, Result, Shape, Value};
@@ -60,14 +61,14 @@ impl Parameter {
         }))
     }
 
-    fn content(&self) -> MutexGuard<'_, CellContent> {
+    pub(super) fn lock(&self) -> MutexGuard<'_, CellContent> {
         // Nothing panics while it is locked, and the content is whole at any time.
         self.0.content.lock().unwrap_or_else(|e| e.into_inner())
     }
 
     /// Its current Value.
     pub fn value(&self) -> Value {
-        self.content().value.clone()
+        self.lock().value.clone()
     }
 
     /// Its shape.
@@ -92,13 +93,13 @@ impl Parameter {
 
     /// The name that messages use: the dotted path in a module, else the line that made it.
     pub fn name(&self) -> String {
-        let name = self.content().name.clone();
+        let name = self.lock().name.clone();
         name.unwrap_or_else(|| format!("the parameter made at {}", self.0.at))
     }
 
     /// Gives it a name for messages.
     pub fn set_name(&self, name: impl Into<String>) {
-        self.content().name = Some(name.into());
+        self.lock().name = Some(name.into());
     }
 
     /// Puts a new Value of the same shape and dtype into the cell; it is computed now (or, while a
@@ -148,10 +149,15 @@ impl Parameter {
         }
         let n = values.len();
         values.extend(with.iter().map(|v| (*v).clone()));
-        super::evaluate(&values)?;
+        // While a function is being recorded, cells hold what will be computed.
+        if !trace::is_recording() {
+            super::evaluate(&values)?;
+        }
         for (parameter, value) in cells.into_iter().zip(&values[..n]) {
             let version = version(value.clone(), Arc::downgrade(&parameter.0), at);
-            parameter.content().value = version;
+            let mut content = parameter.lock();
+            trace::touch(parameter, &content);
+            content.value = version;
         }
         Ok(())
     }
@@ -162,7 +168,7 @@ impl Parameter {
     /// There is none: no backward has reached this parameter.
     #[track_caller]
     pub fn grad(&self) -> Result<Value> {
-        let grad = self.content().grad.clone();
+        let grad = self.lock().grad.clone();
         match grad {
             Some((_, g)) => Ok(g),
             None => Err(Error::gradient(format!(
@@ -175,19 +181,33 @@ impl Parameter {
     /// The gradient of the current version, if backward has reached it: what an optimiser's step
     /// uses. ([`grad`](Parameter::grad) shows the last generation's until then.)
     pub fn fresh_grad(&self) -> Option<Value> {
-        let content = self.content();
+        let content = self.lock();
         let (version, g) = content.grad.as_ref()?;
         version.is(&content.value).then(|| g.clone())
     }
 
     /// Forgets the gradient.
     pub fn zero_grad(&self) {
-        self.content().grad = None;
+        let mut content = self.lock();
+        trace::touch(self, &content);
+        content.grad = None;
+    }
+
+    /// Puts back what it held; gives the value that it held meanwhile.
+    pub(super) fn restore(&self, before: CellContent) -> Value {
+        std::mem::replace(&mut *self.lock(), before).value
+    }
+
+    /// A version of this cell with elements that have just been computed.
+    pub(super) fn version_of(&self, value: Value) -> Value {
+        let at = value.0.at;
+        version(value, Arc::downgrade(&self.0), at)
     }
 
     /// Adds to the gradient of a version of this parameter.
     pub(crate) fn accumulate(&self, version: Value, g: Value) {
-        let mut content = self.content();
+        let mut content = self.lock();
+        trace::touch(self, &content);
         content.grad = Some(match content.grad.take() {
             Some((old, sum)) if old.is(&version) => (version, sum + g),
             _ => (version, g),

@@ -1,6 +1,7 @@
 //! The reference evaluator: slow and obviously right. In f64, one node at a time, an index at a
 //! time; it shares nothing with the compiler and the executor, which tests hold against it.
 
+use crate::graph::build::Origin;
 use crate::graph::walk::Order;
 use crate::graph::{Extreme, Kind, Leaf, Movement, Op, Reduction};
 use crate::philox::{uniform_f32, uniform_f64};
@@ -269,7 +270,7 @@ fn moved(movement: &Movement, x: &[f64], from: &Shape, to: &Shape) -> Vec<f64> {
 fn position(at: f64, len: usize, node: &Value) -> Result<usize> {
     match crate::shape::resolve(at as isize, len) {
         Some(i) => Ok(i),
-        None => Err(crate::graph::build::out_of_range(node, at as i64, len)),
+        None => Err(Origin::of(node).out_of_range(at as i64, len)),
     }
 }
 

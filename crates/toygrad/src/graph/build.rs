@@ -254,21 +254,36 @@ fn mismatch(a: &Shape, b: &Shape) -> Option<String> {
     ))
 }
 
-/// The error of a position that is not one of `len`, found while evaluating `node`.
-pub(crate) fn out_of_range(node: &Value, position: i64, len: usize) -> Error {
-    let labels = match node.kind() {
-        Some(Kind::ScatterAdd(_)) => ["index", "source"],
-        _ => ["input", "index"],
-    };
-    let operands = labels
-        .into_iter()
-        .zip(node.inputs())
-        .map(|(l, v)| operand(l, v));
-    Error::Operation(Box::new(OperationError {
-        message: format!("position {position} is out of range for an axis of length {len}"),
-        at: node.0.at,
-        operands: operands.collect(),
-        hint: None,
-        sequence: MISTAKES.fetch_add(1, Relaxed),
-    }))
+/// What an error message says of where a Value was made.
+pub(crate) struct Origin {
+    at: Caller,
+    operands: Vec<Operand>,
+}
+
+impl Origin {
+    pub fn of(node: &Value) -> Origin {
+        let labels = match node.kind() {
+            Some(Kind::ScatterAdd(_)) => ["index", "source"],
+            _ => ["input", "index"],
+        };
+        let operands = labels
+            .into_iter()
+            .zip(node.inputs())
+            .map(|(l, v)| operand(l, v));
+        Origin {
+            at: node.0.at,
+            operands: operands.collect(),
+        }
+    }
+
+    /// The error of a position that is not one of `len`, found while evaluating.
+    pub fn out_of_range(&self, position: i64, len: usize) -> Error {
+        Error::Operation(Box::new(OperationError {
+            message: format!("position {position} is out of range for an axis of length {len}"),
+            at: self.at,
+            operands: self.operands.clone(),
+            hint: None,
+            sequence: MISTAKES.fetch_add(1, Relaxed),
+        }))
+    }
 }

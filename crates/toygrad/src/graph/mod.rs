@@ -2,11 +2,13 @@
 //! Knows no individual operation.
 
 pub mod build;
+pub mod print;
 pub mod row;
 pub mod walk;
 
 use crate::dtype::{Buffer, Element};
 use crate::error::{Caller, Error, OperationError};
+pub(crate) use crate::lanes::Reduction;
 use crate::{DType, Shape};
 use row::Row;
 use smallvec::SmallVec;
@@ -115,13 +117,6 @@ pub(crate) enum Kind {
     },
     /// Inputs end to end along an axis.
     Concat(usize),
-}
-
-#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
-pub(crate) enum Reduction {
-    Sum,
-    Max,
-    Min,
 }
 
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
@@ -237,6 +232,7 @@ pub(crate) struct CellState {
 }
 
 /// What changes in a cell.
+#[derive(Clone)]
 pub(crate) struct CellContent {
     pub name: Option<String>,
     /// The current version: an alias node that knows its cell.

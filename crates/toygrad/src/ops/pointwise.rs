@@ -62,12 +62,9 @@ rows! {
     /// `a - floor(a / b) * b`. A whole remainder by 0 is 0.
     Numeric rem(a, b) -> y {
         exact: {
-            let r = a - (a / b).floor() * b;
-            match b.is_infinite() && a.is_finite() {
-                true if a == 0.0 || (a < 0.0) == (b < 0.0) => a,
-                true => b,
-                false => r,
-            }
+            let q = (a / b).trunc();
+            let r = a - if q == 0.0 { 0.0 } else { q * b };
+            if r != 0.0 && (r < 0.0) != (b < 0.0) { r + b } else { r }
         },
         lanes: a.rem::<I>(b),
         slope: partials [number(1.0), -(a / b).floor()],

@@ -1,0 +1,643 @@
+//! Emit: clusters → kernels, with registers allocated.
+
+use super::fuse::{At, Placed, fits_f64};
+use super::graph::GraphOp;
+use super::program::*;
+use super::view::{PerAxis, View, collapse};
+use crate::graph::row::Family;
+use crate::graph::{Kind, RowRef};
+use crate::lanes::{Lanes, Level};
+use crate::{DType, Shape, lanes};
+use std::collections::HashMap;
+
+pub(crate) struct Emitter<'a> {
+    p: &'a Placed,
+    level: Level,
+    /// For each node: whether its array must be in memory.
+    stored: Vec<bool>,
+    /// For each node that is a base: its buffer.
+    buffer: Vec<Option<u32>>,
+    kernels: Vec<Kernel>,
+    buffers: Vec<BufferSpec>,
+    outputs: u32,
+}
+
+/// A place for values in a loop before registers are allocated: each is written once.
+#[derive(Clone, Copy, PartialEq)]
+enum Source {
+    Number,
+    Load,
+    Code,
+}
+
+impl<'a> Emitter<'a> {
+    pub fn new(p: &'a Placed, roots: &[u32], level: Level) -> Emitter<'a> {
+        let n = p.nodes.len();
+        let mut stored = vec![false; n];
+        roots
+            .iter()
+            .for_each(|&r| stored[p.base[r as usize] as usize] = true);
+        for (c, cluster) in p.clusters.iter().enumerate() {
+            let members = cluster
+                .members
+                .iter()
+                .flat_map(|&m| &p.nodes[m as usize].inputs);
+            for &source in members.chain(cluster.parts.iter().map(|part| &part.source)) {
+                if !cluster.is_loop || !p.in_register(source, c as u32) {
+                    stored[p.base[source as usize] as usize] = true;
+                }
+            }
+            // Copies into another shape are there to be in memory.
+            for &m in &cluster.members {
+                stored[m as usize] |= matches!(p.at[m as usize], At::After(_));
+            }
+        }
+        let buffer = vec![None; n];
+        Emitter {
+            p,
+            level,
+            stored,
+            buffer,
+            kernels: vec![],
+            buffers: vec![],
+            outputs: 0,
+        }
+    }
+
+    /// The buffer of a base node.
+    fn buffer_of(&mut self, base: u32) -> u32 {
+        if let Some(b) = self.buffer[base as usize] {
+            return b;
+        }
+        let node = &self.p.nodes[base as usize];
+        let place = match node.op {
+            GraphOp::Input(slot) => Place::Input(slot),
+            _ => Place::Arena(0),
+        };
+        let b = self.buffers.len() as u32;
+        self.buffers.push(BufferSpec {
+            dtype: node.dtype,
+            len: node.shape.elements(),
+            place,
+        });
+        self.buffer[base as usize] = Some(b);
+        b
+    }
+
+    /// Makes the array of a base node one that the run gives back; the number of that array.
+    pub fn output(&mut self, base: u32) -> u32 {
+        let b = self.buffer_of(base) as usize;
+        if let Place::Output(n) = self.buffers[b].place {
+            return n;
+        }
+        self.buffers[b].place = Place::Output(self.outputs);
+        self.outputs += 1;
+        self.outputs - 1
+    }
+
+    pub fn finish(self, outputs: Vec<Output>) -> Program {
+        Program {
+            kernels: self.kernels,
+            buffers: self.buffers,
+            outputs,
+            arena: 0,
+            parallel: false,
+        }
+    }
+
+    fn operand(&mut self, node: u32) -> Operand {
+        let buffer = self.buffer_of(self.p.base[node as usize]);
+        Operand {
+            buffer,
+            view: self.p.view[node as usize].clone(),
+        }
+    }
+
+    pub fn kernel(&mut self, c: u32) {
+        let p = self.p;
+        let cluster = &p.clusters[c as usize];
+        let kernel = match cluster.is_loop {
+            false => self.single(cluster.members[0]),
+            true if cluster.shape.elements() == 1 && self.is_scalar(c) => self.scalars(c),
+            true => Kernel::Loop(self.fused(c)),
+        };
+        self.kernels.push(kernel);
+    }
+
+    fn is_scalar(&self, c: u32) -> bool {
+        let cluster = &self.p.clusters[c as usize];
+        let fits = |&i: &u32| fits_f64(self.p.nodes[i as usize].dtype);
+        let inputs = |&m: &u32| self.p.nodes[m as usize].inputs.iter().all(fits);
+        cluster.members.iter().all(|m| fits(m) && inputs(m)) && cluster.parts.is_empty()
+    }
+
+    fn single(&mut self, i: u32) -> Kernel {
+        let node = &self.p.nodes[i as usize];
+        let inputs = node.inputs.clone();
+        let mut operands: Vec<Operand> = inputs.iter().map(|&k| self.read(k)).collect();
+        let out = self.buffer_of(i);
+        let shape_of = |k: usize| &self.p.nodes[inputs[k] as usize].shape;
+        let (what, dims) = match &node.op {
+            GraphOp::Random(stream) => (SingleKind::Random { stream: *stream }, &node.shape),
+            GraphOp::Apply(Kind::MatMul) => {
+                let [batch @ .., m, n] = &node.shape[..] else {
+                    unreachable!("a product has two axes")
+                };
+                let k = shape_of(0)[node.shape.rank() - 1];
+                let right = operands
+                    .pop()
+                    .unwrap_or_else(|| unreachable!("a product has two factors"));
+                let left = operands
+                    .pop()
+                    .unwrap_or_else(|| unreachable!("a product has two factors"));
+                let (m, n) = (*m, *n);
+                let batch = batch.iter().copied().collect();
+                return Kernel::MatMul(MatMul {
+                    dtype: node.dtype,
+                    batch,
+                    m,
+                    k,
+                    n,
+                    left,
+                    right,
+                    out,
+                });
+            }
+            GraphOp::Apply(Kind::Gather(axis)) => (
+                SingleKind::Gather {
+                    axis: *axis,
+                    len: shape_of(0)[*axis],
+                },
+                &node.shape,
+            ),
+            GraphOp::Apply(Kind::ScatterAdd(axis)) => (
+                SingleKind::ScatterAdd {
+                    axis: *axis,
+                    len: node.shape[*axis],
+                },
+                shape_of(0),
+            ),
+            GraphOp::Apply(Kind::CumSum { axis, reverse }) => (
+                SingleKind::CumSum {
+                    axis: *axis,
+                    reverse: *reverse,
+                },
+                &node.shape,
+            ),
+            GraphOp::Apply(Kind::ArgSort { axis, descending }) => (
+                SingleKind::ArgSort {
+                    axis: *axis,
+                    descending: *descending,
+                },
+                &node.shape,
+            ),
+            GraphOp::Apply(Kind::ArgReduce(which, axis)) => (
+                SingleKind::ArgReduce {
+                    which: *which,
+                    axis: *axis,
+                },
+                shape_of(0),
+            ),
+            _ => unreachable!("only these kinds have kernels of their own"),
+        };
+        let dims = dims.iter().copied().collect();
+        // What orders and positions depend on is the input's dtype.
+        let ordering = matches!(
+            what,
+            SingleKind::ArgSort { .. } | SingleKind::ArgReduce { .. }
+        );
+        let dtype = if ordering {
+            self.p.nodes[inputs[0] as usize].dtype
+        } else {
+            node.dtype
+        };
+        Kernel::Single(Single {
+            what,
+            dtype,
+            dims,
+            operands,
+            out,
+            origin: node.origin,
+        })
+    }
+
+    /// An operand in memory; a number is written there first, by a loop of its own.
+    fn read(&mut self, node: u32) -> Operand {
+        let base = self.p.base[node as usize];
+        let shape = self.p.nodes[node as usize].shape.clone();
+        if self.p.at[base as usize] != At::Number {
+            return self.operand(node);
+        }
+        let dtype = self.p.nodes[base as usize].dtype;
+        let b = self.buffers.len() as u32;
+        self.buffers.push(BufferSpec {
+            dtype,
+            len: 1,
+            place: Place::Arena(0),
+        });
+        let number = self.number(base);
+        let to = Operand {
+            buffer: b,
+            view: View {
+                offset: 0,
+                strides: PerAxis::new(),
+            },
+        };
+        self.kernels.push(Kernel::Loop(Loop {
+            dims: PerAxis::new(),
+            loads: vec![],
+            numbers: vec![(number, dtype, 0)],
+            code: vec![],
+            stores: vec![Store {
+                to,
+                dtype,
+                register: 0,
+                deferred: false,
+            }],
+            folds: vec![],
+            registers: 1,
+        }));
+        Operand {
+            buffer: b,
+            view: View {
+                offset: 0,
+                strides: PerAxis::from_elem(0, shape.rank()),
+            },
+        }
+    }
+
+    fn number(&self, node: u32) -> Number {
+        match self.p.nodes[node as usize].op {
+            GraphOp::Full(x) => Number::Known(x),
+            GraphOp::Number(slot) => Number::Bound(slot),
+            _ => unreachable!("asked only of numbers"),
+        }
+    }
+
+    fn fused(&mut self, c: u32) -> Loop {
+        let p = self.p;
+        let cluster = &p.clusters[c as usize];
+        let mut body = Body::new(&cluster.shape);
+        for &m in &cluster.members {
+            let node = &p.nodes[m as usize];
+            let from: Vec<u16> = node
+                .inputs
+                .iter()
+                .map(|&k| body.value(self, k, c) as u16)
+                .collect();
+            let value = match self.instruction(m) {
+                Some((what, dtype, lanes)) => {
+                    let to = body.new_value(Source::Code);
+                    let mut operands = [0; 3];
+                    operands[..from.len()].copy_from_slice(&from);
+                    let (arity, from) = (from.len() as u8, operands);
+                    body.code.push(Instruction {
+                        what,
+                        dtype,
+                        to: to as u16,
+                        from,
+                        arity,
+                        lanes,
+                    });
+                    to
+                }
+                // A copy.
+                None => u32::from(from[0]),
+            };
+            body.values.insert(m, value);
+            if self.stored[m as usize] {
+                let to = Operand {
+                    buffer: self.buffer_of(m),
+                    view: View::contiguous(&cluster.shape),
+                };
+                let (dtype, register) = (node.dtype, value as u16);
+                body.stores.push(Store {
+                    to,
+                    dtype,
+                    register,
+                    deferred: false,
+                });
+            }
+        }
+        for part in &cluster.parts {
+            let register = body.value(self, part.source, c) as u16;
+            let to = Operand {
+                buffer: self.buffer_of(part.node),
+                view: part.view.clone(),
+            };
+            let dtype = p.nodes[part.node as usize].dtype;
+            match part.reduction {
+                Some(reduction) => {
+                    let (along, across) = lanes::reduction(reduction, dtype, self.level);
+                    body.folds.push(Fold {
+                        to,
+                        reduction,
+                        dtype,
+                        register,
+                        along,
+                        across,
+                    });
+                }
+                None => body.stores.push(Store {
+                    to,
+                    dtype,
+                    register,
+                    deferred: false,
+                }),
+            }
+        }
+        body.finish()
+    }
+
+    /// What a member computes; `None` for a copy.
+    fn instruction(&self, m: u32) -> Option<(Operation, DType, Lanes)> {
+        let node = &self.p.nodes[m as usize];
+        let input = |k: usize| self.p.nodes[node.inputs[k] as usize].dtype;
+        match &node.op {
+            GraphOp::Apply(Kind::Map(RowRef(row))) => {
+                // `select` works in the dtype of what it selects from.
+                let dtype = if row.family == Family::Select {
+                    node.dtype
+                } else {
+                    input(0)
+                };
+                let lanes = (row.lanes)(dtype, self.level)?;
+                Some((Operation::Row(RowRef(row)), dtype, lanes))
+            }
+            GraphOp::Apply(Kind::Cast) if input(0) != node.dtype => {
+                let lanes = lanes::conversion(input(0), node.dtype, self.level);
+                Some((Operation::Cast(node.dtype), input(0), lanes))
+            }
+            _ => None,
+        }
+    }
+
+    fn scalars(&mut self, c: u32) -> Kernel {
+        let p = self.p;
+        let cluster = &p.clusters[c as usize];
+        let mut s = Scalars {
+            loads: vec![],
+            numbers: vec![],
+            code: vec![],
+            stores: vec![],
+            registers: 0,
+        };
+        let mut values: HashMap<u32, u32> = HashMap::new();
+        let mut uses = Uses::default();
+        for &m in &cluster.members {
+            let node = &p.nodes[m as usize];
+            let mut from = [0; 3];
+            for (slot, &k) in from.iter_mut().zip(&node.inputs) {
+                let (base, dtype) = (p.base[k as usize], p.nodes[k as usize].dtype);
+                let known = if p.in_register(k, c) {
+                    values.get(&k)
+                } else {
+                    values.get(&base)
+                };
+                *slot = match (known, p.at[base as usize]) {
+                    (Some(&v), _) => v,
+                    (None, At::Number) => {
+                        let v = uses.new_value();
+                        s.numbers.push((self.number(base), dtype, v));
+                        values.insert(base, v);
+                        v
+                    }
+                    (None, _) => {
+                        let v = uses.new_value();
+                        let o = self.operand(k);
+                        s.loads.push(Load2 {
+                            buffer: o.buffer,
+                            offset: o.view.offset,
+                            dtype,
+                            register: v,
+                        });
+                        // Another element of the same array may be another operand.
+                        if o.view.offset == 0 && self.buffers[o.buffer as usize].len == 1 {
+                            values.insert(base, v);
+                        }
+                        v
+                    }
+                };
+            }
+            let value = match self.instruction(m) {
+                Some((what, dtype, _)) => {
+                    let to = uses.new_value();
+                    let arity = node.inputs.len() as u8;
+                    s.code.push(ScalarInstruction {
+                        what,
+                        dtype: node.dtype,
+                        to,
+                        from,
+                        arity,
+                    });
+                    let _ = dtype;
+                    to
+                }
+                None => from[0],
+            };
+            values.insert(m, value);
+            if self.stored[m as usize] {
+                let buffer = self.buffer_of(m);
+                s.stores.push(Load2 {
+                    buffer,
+                    offset: 0,
+                    dtype: node.dtype,
+                    register: value,
+                });
+            }
+        }
+        let steps: Vec<(u32, &[u32])> = s
+            .code
+            .iter()
+            .map(|i| (i.to, &i.from[..i.arity as usize]))
+            .collect();
+        let pinned = s
+            .stores
+            .iter()
+            .map(|l| l.register)
+            .chain(s.numbers.iter().map(|n| n.2));
+        let (physical, registers) = uses.allocate(&steps, pinned.collect());
+        s.code.iter_mut().for_each(|i| {
+            i.to = physical[i.to as usize];
+            i.from[..i.arity as usize]
+                .iter_mut()
+                .for_each(|r| *r = physical[*r as usize]);
+        });
+        s.loads
+            .iter_mut()
+            .chain(&mut s.stores)
+            .for_each(|l| l.register = physical[l.register as usize]);
+        s.numbers
+            .iter_mut()
+            .for_each(|n| n.2 = physical[n.2 as usize]);
+        s.registers = registers;
+        Kernel::Scalars(s)
+    }
+}
+
+/// Counts values that are written once, and gives them registers.
+#[derive(Default)]
+struct Uses {
+    count: u32,
+}
+
+impl Uses {
+    fn new_value(&mut self) -> u32 {
+        self.count += 1;
+        self.count - 1
+    }
+
+    /// A register for each value, from the instructions (written, read): one is free again after
+    /// the last use, but those of `pinned` values are their own.
+    fn allocate(&self, steps: &[(u32, &[u32])], pinned: Vec<u32>) -> (Vec<u32>, u32) {
+        let n = self.count as usize;
+        let mut last = vec![0usize; n];
+        let mut made = vec![false; n];
+        for (i, (to, from)) in steps.iter().enumerate() {
+            from.iter().for_each(|&v| last[v as usize] = i + 1);
+            made[*to as usize] = true;
+        }
+        let mut own = vec![false; n];
+        pinned.iter().for_each(|&v| own[v as usize] = true);
+        const NONE: u32 = u32::MAX;
+        let (mut physical, mut registers) = (vec![NONE; n], 0u32);
+        let fresh = |registers: &mut u32| {
+            *registers += 1;
+            *registers - 1
+        };
+        // What is there from the beginning, and what stays to the end.
+        for v in (0..n).filter(|&v| own[v] || !made[v]) {
+            physical[v] = fresh(&mut registers);
+        }
+        let mut free: Vec<u32> = Vec::new();
+        for (i, (to, from)) in steps.iter().enumerate() {
+            if physical[*to as usize] == NONE {
+                physical[*to as usize] = free.pop().unwrap_or_else(|| fresh(&mut registers));
+            }
+            for (k, &v) in from.iter().enumerate() {
+                let ends = last[v as usize] == i + 1 && !own[v as usize];
+                if ends && !from[..k].contains(&v) {
+                    free.push(physical[v as usize]);
+                }
+            }
+            // A result that nobody reads.
+            if last[*to as usize] == 0 && !own[*to as usize] {
+                free.push(physical[*to as usize]);
+            }
+        }
+        (physical, registers)
+    }
+}
+
+/// A loop in the making: values are written once.
+struct Body {
+    shape: Shape,
+    loads: Vec<Load>,
+    numbers: Vec<(Number, DType, u16)>,
+    code: Vec<Instruction>,
+    stores: Vec<Store>,
+    folds: Vec<Fold>,
+    /// Members of the cluster by node.
+    values: HashMap<u32, u32>,
+    sources: Vec<Source>,
+}
+
+impl Body {
+    fn new(shape: &Shape) -> Body {
+        Body {
+            shape: shape.clone(),
+            loads: vec![],
+            numbers: vec![],
+            code: vec![],
+            stores: vec![],
+            folds: vec![],
+            values: HashMap::new(),
+            sources: vec![],
+        }
+    }
+
+    fn new_value(&mut self, source: Source) -> u32 {
+        self.sources.push(source);
+        self.sources.len() as u32 - 1
+    }
+
+    /// The value of node `k` in this loop.
+    fn value(&mut self, e: &mut Emitter, k: u32, c: u32) -> u32 {
+        let p = e.p;
+        if p.in_register(k, c)
+            && let Some(&v) = self.values.get(&k)
+        {
+            return v;
+        }
+        let (base, dtype) = (p.base[k as usize], p.nodes[k as usize].dtype);
+        if p.at[base as usize] == At::Number {
+            let number = e.number(base);
+            if let Some(n) = self.numbers.iter().find(|n| n.0 == number && n.1 == dtype) {
+                return u32::from(n.2);
+            }
+            let v = self.new_value(Source::Number);
+            self.numbers.push((number, dtype, v as u16));
+            return v;
+        }
+        let from = e.operand(k);
+        if let Some(l) = self.loads.iter().find(|l| l.from == from) {
+            return u32::from(l.register);
+        }
+        let v = self.new_value(Source::Load);
+        self.loads.push(Load {
+            from,
+            dtype,
+            register: v as u16,
+        });
+        v
+    }
+
+    fn finish(mut self) -> Loop {
+        let mut dims: PerAxis<usize> = self.shape.iter().copied().collect();
+        let loads = self.loads.iter_mut().map(|l| &mut l.from.view.strides);
+        let stores = self.stores.iter_mut().map(|s| &mut s.to.view.strides);
+        let folds = self.folds.iter_mut().map(|f| &mut f.to.view.strides);
+        let mut strides: Vec<&mut PerAxis<isize>> = loads.chain(stores).chain(folds).collect();
+        if !dims.contains(&0) {
+            collapse(&mut dims, &mut strides);
+        }
+        let uses = Uses {
+            count: self.sources.len() as u32,
+        };
+        let wide: Vec<(u32, [u32; 3], usize)> = self
+            .code
+            .iter()
+            .map(|i| (u32::from(i.to), i.from.map(u32::from), i.arity as usize))
+            .collect();
+        let steps: Vec<(u32, &[u32])> = wide
+            .iter()
+            .map(|(to, from, n)| (*to, &from[..*n]))
+            .collect();
+        // Numbers are written once for all tiles; the registers of loads and stores may stand for
+        // memory itself: none of them may share its register.
+        let loads = self.loads.iter().map(|l| u32::from(l.register));
+        let numbers = self.numbers.iter().map(|n| u32::from(n.2)).chain(loads);
+        let stores = self.stores.iter().map(|s| u32::from(s.register));
+        let folds = self.folds.iter().map(|f| u32::from(f.register));
+        let (physical, registers) =
+            uses.allocate(&steps, numbers.chain(stores).chain(folds).collect());
+        let map = |r: &mut u16| *r = physical[*r as usize] as u16;
+        self.code.iter_mut().for_each(|i| {
+            map(&mut i.to);
+            i.from[..i.arity as usize].iter_mut().for_each(map);
+        });
+        self.loads.iter_mut().for_each(|l| map(&mut l.register));
+        self.numbers.iter_mut().for_each(|n| map(&mut n.2));
+        self.stores.iter_mut().for_each(|s| map(&mut s.register));
+        self.folds.iter_mut().for_each(|f| map(&mut f.register));
+        Loop {
+            dims,
+            loads: self.loads,
+            numbers: self.numbers,
+            code: self.code,
+            stores: self.stores,
+            folds: self.folds,
+            registers: registers as u16,
+        }
+    }
+}

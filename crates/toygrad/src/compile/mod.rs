@@ -1,0 +1,26 @@
+//! The compiler: Values → Program, in a few separate passes over plain data.
+//!
+//! canonicalise (number the graph, look up the kept Program) → simplify → fuse → plan memory.
+
+pub(crate) mod cache;
+mod emit;
+mod fuse;
+pub(crate) mod graph;
+mod plan;
+pub(crate) mod program;
+mod simplify;
+pub(crate) mod view;
+
+use crate::lanes::Level;
+use graph::Graph;
+use program::Program;
+
+/// The program of a graph, for an instruction set. Root `r` may be written over input slot `slot`
+/// for each pair (r, slot) where that is safe.
+pub(crate) fn compile(graph: &Graph, over: &[(usize, u32)], level: Level) -> Program {
+    let graph = simplify::simplify(graph);
+    let mut program = fuse::fuse(graph, level);
+    plan::plan(&mut program);
+    plan::write_over(&mut program, over);
+    program
+}

@@ -1,0 +1,155 @@
+//! Plan: lifetimes of buffers → offsets in one arena, and which results may be written over inputs.
+
+use super::program::{Kernel, Output, Place, Program, SingleKind};
+use std::collections::BTreeMap;
+
+/// Arena offsets are multiples of a cache line.
+const ALIGN: usize = 64;
+
+/// Gives every intermediate buffer a place in the arena: first fit among what is free, in the
+/// order of the kernels.
+pub(crate) fn plan(program: &mut Program) {
+    let n = program.buffers.len();
+    let (mut first, mut last) = (vec![usize::MAX; n], vec![0; n]);
+    for (i, kernel) in program.kernels.iter().enumerate() {
+        for b in kernel.writes().into_iter().chain(kernel.reads()) {
+            first[b as usize] = first[b as usize].min(i);
+            last[b as usize] = i;
+        }
+    }
+    let mut ends: Vec<Vec<u32>> = vec![Vec::new(); program.kernels.len()];
+    let mut starts: Vec<Vec<u32>> = vec![Vec::new(); program.kernels.len()];
+    for b in 0..n {
+        if matches!(program.buffers[b].place, Place::Arena(_)) && first[b] != usize::MAX {
+            starts[first[b]].push(b as u32);
+            ends[last[b]].push(b as u32);
+        }
+    }
+    let mut free = Free::default();
+    for i in 0..program.kernels.len() {
+        for &b in &starts[i] {
+            let spec = &mut program.buffers[b as usize];
+            spec.place = Place::Arena(free.take(size(spec.len, spec.dtype.size())));
+        }
+        for &b in &ends[i] {
+            let spec = &program.buffers[b as usize];
+            if let Place::Arena(offset) = spec.place {
+                free.give(offset, size(spec.len, spec.dtype.size()));
+            }
+        }
+    }
+    program.arena = free.end;
+}
+
+fn size(len: usize, bytes: usize) -> usize {
+    (len * bytes).next_multiple_of(ALIGN).max(ALIGN)
+}
+
+/// Free stretches of the arena: offset → length.
+#[derive(Default)]
+struct Free {
+    gaps: BTreeMap<usize, usize>,
+    end: usize,
+}
+
+impl Free {
+    fn take(&mut self, size: usize) -> usize {
+        // The tightest gap wastes least; the search is short, as neighbours are joined.
+        let fit = self
+            .gaps
+            .iter()
+            .filter(|(_, len)| **len >= size)
+            .min_by_key(|(_, len)| **len);
+        match fit.map(|(&offset, &len)| (offset, len)) {
+            Some((offset, len)) => {
+                self.gaps.remove(&offset);
+                if len > size {
+                    self.gaps.insert(offset + size, len - size);
+                }
+                offset
+            }
+            None => {
+                self.end += size;
+                self.end - size
+            }
+        }
+    }
+
+    fn give(&mut self, mut offset: usize, mut size: usize) {
+        if let Some(len) = self.gaps.remove(&(offset + size)) {
+            size += len;
+        }
+        if let Some((&before, &len)) = self.gaps.range(..offset).next_back()
+            && before + len == offset
+        {
+            self.gaps.remove(&before);
+            (offset, size) = (before, size + len);
+        }
+        self.gaps.insert(offset, size);
+    }
+}
+
+/// Lets root `r` be written over input slot `slot` for each pair (r, slot), where nothing reads
+/// the input after the root is written, and a fault can no longer come up.
+pub(crate) fn write_over(program: &mut Program, pairs: &[(usize, u32)]) {
+    let fails = |k: &Kernel| match k {
+        Kernel::Single(s) => matches!(
+            s.what,
+            SingleKind::Gather { .. } | SingleKind::ScatterAdd { .. }
+        ),
+        _ => false,
+    };
+    let last_fault = program.kernels.iter().rposition(fails);
+    for &(r, slot) in pairs {
+        let Output::Made { n, in_place: None } = program.outputs[r] else {
+            continue;
+        };
+        let shared = program.outputs.iter().enumerate().any(|(i, o)| {
+            i != r
+                && (*o == Output::Input(slot)
+                    || matches!(o, Output::Made { n: m, in_place } if *m == n || *in_place == Some(slot)))
+        });
+        let find = |place| program.buffers.iter().position(|b| b.place == place);
+        let (Some(made), Some(over)) = (find(Place::Output(n)), find(Place::Input(slot))) else {
+            continue;
+        };
+        let (out, input) = (&program.buffers[made], &program.buffers[over]);
+        let writes = |k: &Kernel| k.writes().contains(&(made as u32));
+        let Some(writer) = program.kernels.iter().position(writes) else {
+            continue;
+        };
+        let once = program.kernels.iter().filter(|k| writes(k)).count() == 1;
+        let reads = |k: &Kernel| k.reads().contains(&(over as u32));
+        let last_read = program.kernels.iter().rposition(reads);
+        let in_time =
+            last_read.is_none_or(|i| i <= writer) && last_fault.is_none_or(|i| i < writer);
+        if shared || !once || !in_time || out.len != input.len || out.dtype != input.dtype {
+            continue;
+        }
+        if last_read == Some(writer) {
+            // In the same loop: element by element, and only after the tile has been read.
+            let Kernel::Loop(l) = &mut program.kernels[writer] else {
+                continue;
+            };
+            let alike = |v: &super::view::View, l: &super::program::Loop| {
+                let shape: crate::Shape = l.dims.iter().copied().collect();
+                v.offset == 0 && v.is_contiguous(&shape)
+            };
+            let loads = l.loads.iter().filter(|x| x.from.buffer == over as u32);
+            let folded = l.folds.iter().any(|f| f.to.buffer == made as u32);
+            if folded || !loads.into_iter().all(|x| alike(&x.from.view, l)) {
+                continue;
+            }
+            let stores = l.stores.iter().filter(|s| s.to.buffer == made as u32);
+            if !stores.into_iter().all(|s| alike(&s.to.view, l)) {
+                continue;
+            }
+            let stores = l.stores.iter_mut().filter(|s| s.to.buffer == made as u32);
+            stores.for_each(|s| s.deferred = true);
+        }
+        program.outputs[r] = Output::Made {
+            n,
+            in_place: Some(slot),
+        };
+    }
+}

@@ -1,0 +1,380 @@
+//! The Program: a flat list of kernels over planned buffers. All that an executor ever sees.
+
+use super::view::{PerAxis, View};
+use crate::DType;
+use crate::graph::{Extreme, Reduction, RowRef};
+use crate::lanes::Lanes;
+use std::fmt;
+
+/// What an executor runs: kernels in order.
+pub(crate) struct Program {
+    pub kernels: Vec<Kernel>,
+    pub buffers: Vec<BufferSpec>,
+    /// What each root is.
+    pub outputs: Vec<Output>,
+    /// Bytes of the arena that intermediate arrays live in.
+    pub arena: usize,
+    /// Whether a kernel is worth several threads; the executor says.
+    pub parallel: bool,
+}
+
+/// An array that kernels read or write.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct BufferSpec {
+    pub dtype: DType,
+    pub len: usize,
+    pub place: Place,
+}
+
+/// Where a buffer is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Place {
+    /// In an input slot.
+    Input(u32),
+    /// In a new array that the run gives back.
+    Output(u32),
+    /// At a byte offset in the arena.
+    Arena(usize),
+}
+
+/// A root of the graph.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Output {
+    /// The array `n` of those that the run makes. It may be written over input slot `in_place`,
+    /// if nothing else holds that.
+    Made { n: u32, in_place: Option<u32> },
+    /// An input as it is.
+    Input(u32),
+}
+
+/// A view of a buffer.
+#[derive(Clone, Debug, PartialEq)]
+pub(crate) struct Operand {
+    pub buffer: u32,
+    pub view: View,
+}
+
+pub(crate) enum Kernel {
+    /// A fused loop nest of pointwise operations and reductions.
+    Loop(Loop),
+    /// Straight-line code on single numbers.
+    Scalars(Scalars),
+    MatMul(MatMul),
+    /// A kernel that is not fused.
+    Single(Single),
+}
+
+/// A straight-line program over registers, run for each element of an index space.
+pub(crate) struct Loop {
+    pub dims: PerAxis<usize>,
+    pub loads: Vec<Load>,
+    pub numbers: Vec<(Number, DType, u16)>,
+    pub code: Vec<Instruction>,
+    pub stores: Vec<Store>,
+    pub folds: Vec<Fold>,
+    /// How many registers the code needs.
+    pub registers: u16,
+}
+
+#[derive(Clone, Debug)]
+pub(crate) struct Load {
+    pub from: Operand,
+    pub dtype: DType,
+    pub register: u16,
+}
+
+#[derive(Clone, Debug)]
+pub(crate) struct Store {
+    pub to: Operand,
+    pub dtype: DType,
+    pub register: u16,
+    /// Its buffer is also read by this loop: written only when the tile has been read.
+    pub deferred: bool,
+}
+
+/// A reduction of a register into a buffer: several elements of the index space meet in one.
+#[derive(Clone)]
+pub(crate) struct Fold {
+    pub to: Operand,
+    pub reduction: Reduction,
+    pub dtype: DType,
+    pub register: u16,
+    /// The loop for elements that meet in one.
+    pub along: Lanes,
+    /// The loop for elements that meet each in its own.
+    pub across: Lanes,
+}
+
+/// A number in a loop.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub(crate) enum Number {
+    Known(f64),
+    /// Bound at each run.
+    Bound(u32),
+}
+
+#[derive(Clone)]
+pub(crate) struct Instruction {
+    pub what: Operation,
+    /// The dtype of its (last) operand.
+    pub dtype: DType,
+    pub to: u16,
+    pub from: [u16; 3],
+    pub arity: u8,
+    pub lanes: Lanes,
+}
+
+#[derive(Clone, Copy)]
+pub(crate) enum Operation {
+    Row(RowRef),
+    Cast(DType),
+}
+
+/// Straight-line code on single numbers, in f64 registers; f32 results are rounded.
+pub(crate) struct Scalars {
+    pub loads: Vec<Load2>,
+    pub numbers: Vec<(Number, DType, u32)>,
+    pub code: Vec<ScalarInstruction>,
+    pub stores: Vec<Load2>,
+    pub registers: u32,
+}
+
+/// A register and the element that it is loaded from or stored to.
+pub(crate) struct Load2 {
+    pub buffer: u32,
+    pub offset: isize,
+    pub dtype: DType,
+    pub register: u32,
+}
+
+pub(crate) struct ScalarInstruction {
+    pub what: Operation,
+    pub dtype: DType,
+    pub to: u32,
+    pub from: [u32; 3],
+    pub arity: u8,
+}
+
+/// `out[b] = left[b] @ right[b]`; `out` is contiguous.
+pub(crate) struct MatMul {
+    pub dtype: DType,
+    pub batch: PerAxis<usize>,
+    pub m: usize,
+    pub k: usize,
+    pub n: usize,
+    pub left: Operand,
+    pub right: Operand,
+    pub out: u32,
+}
+
+/// A kernel that is not fused; its result is contiguous.
+pub(crate) struct Single {
+    pub what: SingleKind,
+    pub dtype: DType,
+    /// The index space: of the result, but for scatter and sort of the first operand.
+    pub dims: PerAxis<usize>,
+    pub operands: Vec<Operand>,
+    pub out: u32,
+    /// The Value that it computes, by position, for messages.
+    pub origin: u32,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub(crate) enum SingleKind {
+    Random { stream: u32 },
+    Gather { axis: usize, len: usize },
+    ScatterAdd { axis: usize, len: usize },
+    CumSum { axis: usize, reverse: bool },
+    ArgSort { axis: usize, descending: bool },
+    ArgReduce { which: Extreme, axis: usize },
+}
+
+impl Kernel {
+    /// Buffers that it reads.
+    pub fn reads(&self) -> Vec<u32> {
+        match self {
+            Kernel::Loop(l) => l.loads.iter().map(|l| l.from.buffer).collect(),
+            Kernel::Scalars(s) => s.loads.iter().map(|l| l.buffer).collect(),
+            Kernel::MatMul(m) => vec![m.left.buffer, m.right.buffer],
+            Kernel::Single(s) => s.operands.iter().map(|o| o.buffer).collect(),
+        }
+    }
+
+    /// Buffers that it writes.
+    pub fn writes(&self) -> Vec<u32> {
+        match self {
+            Kernel::Loop(l) => {
+                let folds = l.folds.iter().map(|f| f.to.buffer);
+                l.stores.iter().map(|s| s.to.buffer).chain(folds).collect()
+            }
+            Kernel::Scalars(s) => s.stores.iter().map(|s| s.buffer).collect(),
+            Kernel::MatMul(m) => vec![m.out],
+            Kernel::Single(s) => vec![s.out],
+        }
+    }
+}
+
+impl fmt::Display for Program {
+    /// The listing: a line a kernel, and under a loop a line an instruction.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        writeln!(
+            f,
+            "program: {} kernels, arena {} bytes",
+            self.kernels.len(),
+            self.arena
+        )?;
+        for (i, kernel) in self.kernels.iter().enumerate() {
+            write!(f, "{i:>3} ")?;
+            self.kernel(f, kernel)?;
+        }
+        let outputs: Vec<String> = self
+            .outputs
+            .iter()
+            .map(|o| match o {
+                Output::Made { n, in_place: None } => format!("out{n}"),
+                Output::Made {
+                    n,
+                    in_place: Some(slot),
+                } => format!("out{n} over in{slot}"),
+                Output::Input(slot) => format!("in{slot}"),
+            })
+            .collect();
+        write!(f, "return {}", outputs.join(", "))
+    }
+}
+
+impl Program {
+    fn name(&self, buffer: u32) -> String {
+        match self.buffers[buffer as usize].place {
+            Place::Input(slot) => format!("in{slot}"),
+            Place::Output(n) => format!("out{n}"),
+            Place::Arena(offset) => format!("@{offset}"),
+        }
+    }
+
+    fn operand(&self, o: &Operand) -> String {
+        let offset = if o.view.offset == 0 {
+            String::new()
+        } else {
+            format!("+{}", o.view.offset)
+        };
+        format!("{}{offset}{:?}", self.name(o.buffer), &o.view.strides[..])
+    }
+
+    fn kernel(&self, f: &mut fmt::Formatter<'_>, kernel: &Kernel) -> fmt::Result {
+        let number = |n: &Number| match n {
+            Number::Known(x) => format!("{x}"),
+            Number::Bound(slot) => format!("number{slot}"),
+        };
+        match kernel {
+            Kernel::Loop(l) => {
+                writeln!(f, "loop {:?}", &l.dims[..])?;
+                for (n, dtype, r) in &l.numbers {
+                    writeln!(f, "      r{r} = {} {dtype}", number(n))?;
+                }
+                for load in &l.loads {
+                    writeln!(
+                        f,
+                        "      r{} = load {} {}",
+                        load.register,
+                        self.operand(&load.from),
+                        load.dtype
+                    )?;
+                }
+                for i in &l.code {
+                    let from: Vec<String> = i.from[..i.arity as usize]
+                        .iter()
+                        .map(|r| format!("r{r}"))
+                        .collect();
+                    writeln!(
+                        f,
+                        "      r{} = {} {}",
+                        i.to,
+                        i.what.name(i.dtype),
+                        from.join(" ")
+                    )?;
+                }
+                for s in &l.stores {
+                    writeln!(f, "      {} = r{}", self.operand(&s.to), s.register)?;
+                }
+                for s in &l.folds {
+                    let name = format!("{:?}", s.reduction).to_lowercase();
+                    writeln!(f, "      {} = {name} r{}", self.operand(&s.to), s.register)?;
+                }
+                Ok(())
+            }
+            Kernel::Scalars(s) => {
+                writeln!(f, "scalars")?;
+                for (n, dtype, r) in &s.numbers {
+                    writeln!(f, "      r{r} = {} {dtype}", number(n))?;
+                }
+                for l in &s.loads {
+                    writeln!(
+                        f,
+                        "      r{} = load {}+{} {}",
+                        l.register,
+                        self.name(l.buffer),
+                        l.offset,
+                        l.dtype
+                    )?;
+                }
+                for i in &s.code {
+                    let from: Vec<String> = i.from[..i.arity as usize]
+                        .iter()
+                        .map(|r| format!("r{r}"))
+                        .collect();
+                    writeln!(
+                        f,
+                        "      r{} = {} {}",
+                        i.to,
+                        i.what.name(i.dtype),
+                        from.join(" ")
+                    )?;
+                }
+                for l in &s.stores {
+                    writeln!(
+                        f,
+                        "      {}+{} = r{}",
+                        self.name(l.buffer),
+                        l.offset,
+                        l.register
+                    )?;
+                }
+                Ok(())
+            }
+            Kernel::MatMul(m) => writeln!(
+                f,
+                "{} = matmul {} {} {:?}x[{}, {}, {}] {}",
+                self.name(m.out),
+                self.operand(&m.left),
+                self.operand(&m.right),
+                &m.batch[..],
+                m.m,
+                m.k,
+                m.n,
+                m.dtype
+            ),
+            Kernel::Single(s) => {
+                let operands: Vec<String> = s.operands.iter().map(|o| self.operand(o)).collect();
+                writeln!(
+                    f,
+                    "{} = {:?} {:?} {} {}",
+                    self.name(s.out),
+                    s.what,
+                    &s.dims[..],
+                    operands.join(" "),
+                    s.dtype
+                )
+            }
+        }
+    }
+}
+
+impl Operation {
+    fn name(&self, dtype: DType) -> String {
+        match self {
+            Operation::Row(row) => format!("{} {dtype}", row.0.name),
+            Operation::Cast(to) => format!("cast {dtype} {to}"),
+        }
+    }
+}

@@ -1,0 +1,225 @@
+//! Simplify: Graph → Graph with the same meaning. The only pass that names individual operations.
+//!
+//! One walk in topological order. Each node is rewritten by the rules below, then merged with an
+//! equal one that was met before (common subexpressions). What no root needs is dropped.
+//! `x * 0 -> 0` is not among the rules: it is wrong for infinities.
+
+use super::graph::{Graph, GraphNode, GraphOp};
+use crate::DType;
+use crate::graph::{Kind, Movement, RowRef};
+use crate::ops::pointwise as row;
+use smallvec::SmallVec;
+use std::collections::HashMap;
+use std::hash::{BuildHasher, BuildHasherDefault, DefaultHasher, Hash, Hasher};
+
+/// A graph with the same roots, simplified.
+pub(crate) fn simplify(graph: &Graph) -> Graph {
+    let mut out = Builder::default();
+    let mut new: Vec<u32> = Vec::with_capacity(graph.nodes.len());
+    for node in &graph.nodes {
+        let mut node = node.clone();
+        node.inputs.iter_mut().for_each(|i| *i = new[*i as usize]);
+        new.push(out.add(node));
+    }
+    let roots: Vec<u32> = graph.roots.iter().map(|&r| new[r as usize]).collect();
+    prune(out.nodes, roots)
+}
+
+/// Only what the roots need, numbered again in the same order.
+fn prune(nodes: Vec<GraphNode>, roots: Vec<u32>) -> Graph {
+    let mut needed = vec![false; nodes.len()];
+    roots.iter().for_each(|&r| needed[r as usize] = true);
+    for i in (0..nodes.len()).rev() {
+        if needed[i] {
+            nodes[i]
+                .inputs
+                .iter()
+                .for_each(|&k| needed[k as usize] = true);
+        }
+    }
+    let mut new = vec![0u32; nodes.len()];
+    let mut kept: Vec<GraphNode> = Vec::new();
+    for (i, mut node) in nodes.into_iter().enumerate().filter(|(i, _)| needed[*i]) {
+        node.inputs.iter_mut().for_each(|k| *k = new[*k as usize]);
+        new[i] = kept.len() as u32;
+        kept.push(node);
+    }
+    Graph {
+        nodes: kept,
+        roots: roots.iter().map(|&r| new[r as usize]).collect(),
+    }
+}
+
+#[derive(Default)]
+struct Builder {
+    nodes: Vec<GraphNode>,
+    /// Nodes by the hash of what they are.
+    seen: HashMap<u64, SmallVec<[u32; 1]>>,
+    hasher: BuildHasherDefault<DefaultHasher>,
+}
+
+impl Builder {
+    /// Adds a node, or finds what it comes to.
+    fn add(&mut self, node: GraphNode) -> u32 {
+        if let Some(same) = self.rewrite(&node) {
+            return same;
+        }
+        let mut h = self.hasher.build_hasher();
+        match &node.op {
+            GraphOp::Input(s) | GraphOp::Number(s) | GraphOp::Random(s) => s.hash(&mut h),
+            GraphOp::Full(x) => x.to_bits().hash(&mut h),
+            GraphOp::Apply(kind) => kind.hash(&mut h),
+        }
+        std::mem::discriminant(&node.op).hash(&mut h);
+        node.inputs.hash(&mut h);
+        node.shape.hash(&mut h);
+        node.dtype.hash(&mut h);
+        let slot = self.seen.entry(h.finish()).or_default();
+        let equal = |k: &&u32| {
+            let other = &self.nodes[**k as usize];
+            other.op == node.op
+                && other.inputs == node.inputs
+                && other.shape == node.shape
+                && other.dtype == node.dtype
+        };
+        if let Some(&same) = slot.iter().find(equal) {
+            return same;
+        }
+        let at = self.nodes.len() as u32;
+        slot.push(at);
+        self.nodes.push(node);
+        at
+    }
+
+    fn full(&self, i: u32) -> Option<f64> {
+        match self.nodes[i as usize].op {
+            GraphOp::Full(x) => Some(x),
+            _ => None,
+        }
+    }
+
+    fn is_leaf_number(&self, i: u32) -> bool {
+        matches!(
+            self.nodes[i as usize].op,
+            GraphOp::Full(_) | GraphOp::Number(_)
+        )
+    }
+
+    fn make(&mut self, like: &GraphNode, op: GraphOp, inputs: &[u32]) -> u32 {
+        let inputs = SmallVec::from_slice(inputs);
+        self.add(GraphNode {
+            op,
+            inputs,
+            ..like.clone()
+        })
+    }
+
+    fn map(&mut self, like: &GraphNode, row: &'static crate::Row, inputs: &[u32]) -> u32 {
+        self.make(like, GraphOp::Apply(Kind::Map(RowRef(row))), inputs)
+    }
+
+    /// The rules, one a line where they fit.
+    fn rewrite(&mut self, node: &GraphNode) -> Option<u32> {
+        let GraphOp::Apply(kind) = &node.op else {
+            return None;
+        };
+        let i = &node.inputs;
+        match kind {
+            Kind::Map(r) => self.rewrite_row(r.0, node),
+            Kind::Cast => match &self.nodes[i[0] as usize].op {
+                // A cast of a number is that number in the other dtype (constructors cast it).
+                _ if self.nodes[i[0] as usize].dtype == node.dtype => Some(i[0]),
+                _ => None,
+            },
+            Kind::Move(m) => self.rewrite_movement(m, node),
+            _ => None,
+        }
+    }
+
+    fn rewrite_row(&mut self, r: &'static crate::Row, node: &GraphNode) -> Option<u32> {
+        let is = |other: &'static crate::Row| std::ptr::eq(r, other);
+        let i = node.inputs.clone();
+        let value = |k: usize| i.get(k).and_then(|&n| self.full(n));
+        let (a, b) = (value(0), value(1));
+        // f(numbers) -> number, where it is again one of the structural ones.
+        let numbers: Option<SmallVec<[f64; 3]>> = i.iter().map(|&n| self.full(n)).collect();
+        if let Some(numbers) = numbers {
+            let y = (r.exact)(&numbers);
+            if node.dtype.is_float() && (y.fract() == 0.0 && y.abs() < 1e6) {
+                return Some(self.make(node, GraphOp::Full(y), &[]));
+            }
+        }
+        let whole_number = node.dtype == DType::U8;
+        match () {
+            _ if is(&row::add::ROW) && b == Some(0.0) => Some(i[0]), // x + 0 -> x
+            _ if is(&row::add::ROW) && a == Some(0.0) => Some(i[1]), // 0 + x -> x
+            _ if is(&row::sub::ROW) && b == Some(0.0) => Some(i[0]), // x - 0 -> x
+            _ if is(&row::sub::ROW) && a == Some(0.0) => {
+                Some(self.map(node, &row::neg::ROW, &i[1..]))
+            } // 0 - x -> -x
+            _ if is(&row::mul::ROW) && b == Some(1.0) => Some(i[0]), // x * 1 -> x
+            _ if is(&row::mul::ROW) && a == Some(1.0) => Some(i[1]), // 1 * x -> x
+            _ if is(&row::mul::ROW) && b == Some(-1.0) && !whole_number => {
+                Some(self.map(node, &row::neg::ROW, &i[..1])) // x * -1 -> -x
+            }
+            _ if is(&row::mul::ROW) && a == Some(-1.0) && !whole_number => {
+                Some(self.map(node, &row::neg::ROW, &i[1..])) // -1 * x -> -x
+            }
+            _ if is(&row::div::ROW) && b == Some(1.0) => Some(i[0]), // x / 1 -> x
+            _ if is(&row::neg::ROW) => {
+                // -(-x) -> x
+                let inner = &self.nodes[i[0] as usize];
+                matches!(&inner.op, GraphOp::Apply(Kind::Map(r)) if std::ptr::eq(r.0, &row::neg::ROW))
+                    .then(|| inner.inputs[0])
+            }
+            _ if is(&row::pow::ROW) && b == Some(1.0) => Some(i[0]), // x^1 -> x
+            _ if is(&row::pow::ROW) && b == Some(0.0) => {
+                Some(self.make(node, GraphOp::Full(1.0), &[]))
+            } // x^0 -> 1
+            _ if is(&row::pow::ROW) && b == Some(2.0) => {
+                Some(self.map(node, &row::mul::ROW, &[i[0], i[0]])) // x^2 -> x * x
+            }
+            _ if is(&row::pow::ROW) && b == Some(3.0) => {
+                let square = self.map(node, &row::mul::ROW, &[i[0], i[0]]);
+                Some(self.map(node, &row::mul::ROW, &[square, i[0]])) // x^3 -> x * x * x
+            }
+            _ if is(&row::pow::ROW) && b == Some(-1.0) => {
+                let one = self.make(node, GraphOp::Full(1.0), &[]);
+                Some(self.map(node, &row::div::ROW, &[one, i[0]])) // x^-1 -> 1 / x
+            }
+            _ if is(&row::select::ROW) && i[1] == i[2] => Some(i[1]), // c ? x : x -> x
+            _ => None,
+        }
+    }
+
+    fn rewrite_movement(&mut self, m: &Movement, node: &GraphNode) -> Option<u32> {
+        let from = node.inputs[0];
+        let source = self.nodes[from as usize].clone();
+        if self.is_leaf_number(from) && !matches!(m, Movement::Embed { .. } | Movement::Fold { .. })
+        {
+            // The same number everywhere, in another shape.
+            return Some(self.make(node, source.op, &[]));
+        }
+        if source.shape == node.shape && matches!(m, Movement::Reshape | Movement::Expand) {
+            return Some(from);
+        }
+        let GraphOp::Apply(Kind::Move(inner)) = &source.op else {
+            return None;
+        };
+        let once = |b: &mut Builder, m: Movement| {
+            b.make(node, GraphOp::Apply(Kind::Move(m)), &source.inputs)
+        };
+        match (m, inner) {
+            (Movement::Reshape, Movement::Reshape) => Some(once(self, Movement::Reshape)),
+            (Movement::Expand, Movement::Expand) => Some(once(self, Movement::Expand)),
+            (Movement::Permute(p), Movement::Permute(q)) => {
+                let both: SmallVec<[usize; 4]> = p.iter().map(|&a| q[a]).collect();
+                match both.iter().enumerate().all(|(i, &a)| i == a) {
+                    true => Some(source.inputs[0]),
+                    false => Some(once(self, Movement::Permute(both))),
+                }
+            }
+            _ => None,
+        }
+    }
+}

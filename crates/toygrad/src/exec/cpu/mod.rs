@@ -1,0 +1,169 @@
+//! The CPU executor: runs the kernels of a Program, one after the other, each on as many threads
+//! as it is worth. How work is split depends on its size alone, so results do not depend on the
+//! number of threads.
+
+#![allow(unsafe_code)]
+
+mod index;
+mod loops;
+mod matmul;
+mod scalars;
+mod threads;
+
+pub use threads::{num_threads, set_num_threads};
+
+use crate::compile::graph::Stream;
+use crate::compile::program::{Kernel, Output, Place, Program};
+use crate::dtype::Data;
+use std::cell::RefCell;
+
+/// An input of a run.
+pub(crate) enum Slot<'a> {
+    Read(&'a Data),
+    /// Nothing else holds it: a result may be written over it.
+    Own(&'a mut Data),
+}
+
+/// What a run binds.
+pub(crate) struct Bound<'a> {
+    pub numbers: &'a [f64],
+    pub streams: &'a [Stream],
+}
+
+/// A position that is out of range.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Fault {
+    /// Which Value was being computed.
+    pub origin: u32,
+    pub position: i64,
+    pub len: usize,
+}
+
+/// Base addresses of a program's buffers.
+pub(crate) struct Memory<'a> {
+    base: &'a [*mut u8],
+    bound: &'a Bound<'a>,
+}
+
+// SAFETY: threads of one kernel write to different elements; kernels run one after the other.
+unsafe impl Sync for Memory<'_> {}
+
+impl Memory<'_> {
+    /// The address of an element.
+    #[inline]
+    fn at(&self, buffer: u32, offset: isize, size: usize) -> *mut u8 {
+        self.base[buffer as usize].wrapping_offset(offset * size as isize)
+    }
+}
+
+/// Memory that is aligned as caches want it.
+#[derive(Clone, Copy)]
+#[repr(align(64))]
+struct Line(#[allow(dead_code)] [u8; 64]);
+
+thread_local! {
+    /// Where intermediate arrays live: grows to what the largest program needs.
+    static ARENA: RefCell<Vec<Line>> = const { RefCell::new(Vec::new()) };
+}
+
+/// Runs `f` with `bytes` of scratch memory of this thread.
+fn with_scratch<T>(
+    scratch: &'static std::thread::LocalKey<RefCell<Vec<Line>>>,
+    bytes: usize,
+    f: impl FnOnce(*mut u8) -> T,
+) -> T {
+    scratch.with(|s| {
+        let mut taken = s.take();
+        let lines = bytes.div_ceil(64);
+        if taken.len() < lines {
+            // Not resized: what it holds need not be copied.
+            drop(taken);
+            taken = vec![Line([0; 64]); lines];
+        }
+        let result = f(taken.as_mut_ptr().cast());
+        s.replace(taken);
+        result
+    })
+}
+
+/// Notes in a new program what this executor wants to know at each run.
+pub(crate) fn prepare(program: &mut Program) {
+    program.parallel = program.kernels.iter().any(Kernel::is_large);
+}
+
+/// Runs the program. Gives the arrays that it makes; `None` for those that were written over an
+/// owned input.
+///
+/// # Errors
+/// A position that is out of range; what was made until then is lost, owned inputs are as they
+/// were.
+pub(crate) fn run(
+    program: &Program,
+    inputs: &mut [Slot],
+    bound: &Bound,
+) -> Result<Vec<Option<Data>>, Fault> {
+    let mut made: Vec<Option<Data>> = Vec::new();
+    let mut places: Vec<*mut u8> = Vec::new();
+    for spec in &program.outputs {
+        if let Output::Made { n, in_place } = *spec {
+            let n = n as usize;
+            if made.len() <= n {
+                made.resize_with(n + 1, || None);
+                places.resize(n + 1, std::ptr::null_mut());
+            }
+            let over = in_place.and_then(|slot| match &mut inputs[slot as usize] {
+                Slot::Own(data) => Some(data.as_mut_ptr()),
+                Slot::Read(_) => None,
+            });
+            if let Some(over) = over {
+                places[n] = over;
+            }
+        }
+    }
+    for spec in &program.buffers {
+        if let Place::Output(n) = spec.place
+            && places[n as usize].is_null()
+        {
+            let mut data = Data::zeros(spec.dtype, spec.len);
+            places[n as usize] = data.as_mut_ptr();
+            made[n as usize] = Some(data);
+        }
+    }
+    with_scratch(&ARENA, program.arena, |arena| {
+        let base: Vec<*mut u8> = program
+            .buffers
+            .iter()
+            .map(|b| match b.place {
+                Place::Input(slot) => match &mut inputs[slot as usize] {
+                    Slot::Read(data) => data.as_ptr().cast_mut(),
+                    Slot::Own(data) => data.as_mut_ptr(),
+                },
+                Place::Output(n) => places[n as usize],
+                Place::Arena(offset) => arena.wrapping_add(offset),
+            })
+            .collect();
+        let memory = Memory { base: &base, bound };
+        let kernels = || {
+            program.kernels.iter().try_for_each(|kernel| match kernel {
+                Kernel::Loop(l) => {
+                    loops::run(l, program, &memory);
+                    Ok(())
+                }
+                Kernel::Scalars(s) => {
+                    scalars::run(s, &memory);
+                    Ok(())
+                }
+                Kernel::MatMul(m) => {
+                    matmul::run(m, &memory);
+                    Ok(())
+                }
+                Kernel::Single(s) => index::run(s, &memory),
+            })
+        };
+        match program.parallel {
+            true => threads::inside(kernels),
+            false => kernels(),
+        }
+    })?;
+    Ok(made)
+}
