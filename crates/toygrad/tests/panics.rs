@@ -5,7 +5,11 @@
 mod common;
 use common::*;
 use std::collections::BTreeSet;
-use toygrad::*;
+use toygrad::{
+    DType, Parameter, PrintOptions, ROWS, RandomState, SliceItem, Value, broadcast_all, custom,
+    einsum, evaluate, gradcheck, gradients, hessian, hvp, jacobian, jvp, manual_seed, no_grad,
+    random_state, set_random_state, vjp,
+};
 
 struct Fuzz {
     rng: Rng,
@@ -270,8 +274,8 @@ const OPERATIONS: &[(&[&str], Operation)] = operations! {
     gt ge clamp |f| [f.value().gt(f.value()), f.value().ge(f.value()), f.value().clamp(f.value(), f.number())];
     no_grad |f| [no_grad(|| f.value() * f.value())];
     gradients |f| { let x = f.value(); gradients(&(&x * f.value()).sum(), [x, f.value()]) };
-    vjp |f| { let x = f.value(); vjp(&[x.square(), f.value()], &f.values(), [x]) };
-    jvp |f| { let x = f.value(); jvp(&[x.square(), f.value()], [x], &f.values()) };
+    vjp |f| { let x = f.value(); vjp(&[x.square(), f.value()], &[f.value(), Value::from(1.0)], [x]) };
+    jvp |f| { let x = f.value(); jvp(&[x.square(), f.value()], [&x], &f.values()).into_iter().chain(jvp(&[x.exp()], [&x], &[f.value()])).collect::<Vec<_>>() };
     hvp |f| { let x = f.value(); [hvp(&x.square().sum(), &x, f.value())] };
     jacobian |f| {
         let (x, y) = (f.value(), f.value());
@@ -346,6 +350,8 @@ const TRIES: u64 = 150;
 #[test]
 fn every_operation_gives_numbers_or_an_error() {
     for (names, operation) in OPERATIONS {
+        // What is given back is what was put in.
+        let lenient = ["manual_seed", "set"];
         let (mut right, mut wrong) = (0, 0);
         for seed in 0..TRIES {
             let mut f = Fuzz {
@@ -371,7 +377,7 @@ fn every_operation_gives_numbers_or_an_error() {
             }
         }
         assert!(
-            right >= 3 && (wrong >= 3 || names[0] == "manual_seed"),
+            right >= 3 && (wrong >= 3 || lenient.contains(&names[0])),
             "{names:?}: {right} right, {wrong} wrong"
         );
     }
