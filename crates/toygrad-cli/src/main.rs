@@ -1,1 +1,40 @@
-fn main() {}
+//! `toygrad`: trains neural networks from the command line.
+//!
+//! Exit codes: 0 done, 1 something failed, 2 the arguments make no sense, 130 interrupted (what
+//! was learned until then is saved).
+
+mod args;
+mod console;
+mod failure;
+mod folder;
+mod model;
+mod problem;
+mod train;
+
+use args::{Cli, Command};
+use clap::Parser;
+use failure::Result;
+use std::process::ExitCode;
+
+/// How a command ended that did not fail.
+enum Outcome {
+    /// As it should.
+    Done,
+    /// By Ctrl-C; what there was is saved.
+    Interrupted,
+}
+
+fn main() -> ExitCode {
+    match run(Cli::parse()) {
+        Ok(Outcome::Done) => ExitCode::SUCCESS,
+        Ok(Outcome::Interrupted) => ExitCode::from(130),
+        Err(failure) => failure.report(),
+    }
+}
+
+fn run(cli: Cli) -> Result<Outcome> {
+    match cli.command {
+        None => train::run(cli.train),
+        Some(Command::Train(settings)) => train::run(settings),
+    }
+}

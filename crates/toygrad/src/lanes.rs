@@ -72,6 +72,8 @@ macro_rules! float_number {
                 let q = Float::trunc(self / b);
                 // An infinite divisor goes 0 times; 0 times infinity would be NaN.
                 let r = self - if q == 0.0 { 0.0 } else { q * b };
+                // A quotient too large for its type leaves no digits of the remainder.
+                let r = if q.is_infinite() && self.is_finite() && b != 0.0 { 0.0 } else { r };
                 if r != 0.0 && (r < 0.0) != (b < 0.0) { r + b } else { r }
             }
             #[inline(always)] fn relu(self) -> Self {

@@ -41,6 +41,7 @@ mod ops;
 pub mod optim;
 mod philox;
 mod shape;
+pub mod train;
 
 pub use api::display::PrintOptions;
 pub use api::parameter::Parameter;

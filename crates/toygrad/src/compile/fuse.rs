@@ -3,9 +3,11 @@
 //! Nodes are taken in topological order, small ones first when they are ready (they hold up large
 //! ones). Kernels are numbered as they are begun, and a node may join a kernel if everything that
 //! it needs is made in that kernel or an earlier one: so kernels run in number order and there are
-//! no cycles. A pointwise node joins the loop that makes one of its operands; reductions, padding
-//! and concatenation are ways in which a loop writes its result. Movement becomes views. What is
-//! used only inside its loop never reaches memory.
+//! no cycles. A pointwise node joins the loop that makes one of its operands; one whose operands
+//! all come from memory waits until somebody needs it, and then joins that loop, so that it is
+//! never stored just to be read again. Reductions, padding and concatenation are ways in which a
+//! loop writes its result. Movement becomes views. What is used only inside its loop never reaches
+//! memory.
 
 use super::emit::Emitter;
 use super::graph::{Graph, GraphNode, GraphOp};
@@ -20,6 +22,8 @@ use std::collections::BinaryHeap;
 
 /// Pointwise nodes in one loop, at most: registers are to stay in cache.
 const LOOP_LIMIT: usize = 256;
+/// Nodes that may wait for each other.
+const WAITING_LIMIT: u32 = 128;
 /// Arrays of up to so many elements cost less to compute than a kernel costs to start.
 const SMALL: usize = 4096;
 
@@ -34,6 +38,8 @@ pub(crate) enum At {
     Member(u32),
     /// In memory, after this kernel.
     After(u32),
+    /// Nowhere yet: a pointwise node that no one has needed so far.
+    Waiting,
 }
 
 /// A kernel in the making.
@@ -45,6 +51,8 @@ pub(crate) struct Cluster {
     pub members: Vec<u32>,
     /// Results that are written otherwise than element by element.
     pub parts: Vec<Part>,
+    /// Arrays that it reads, some of them: loops that read the same belong together.
+    reads: SmallVec<[u32; 4]>,
 }
 
 /// How a loop contributes to the array of a node.
@@ -68,6 +76,11 @@ pub(crate) struct Placed {
     pub clusters: Vec<Cluster>,
     /// The newest loop over single numbers.
     scalars: Option<u32>,
+    /// How many waiting nodes hang on a node, at most.
+    pending: Vec<u32>,
+    /// The newest walk over waiting nodes that met a node.
+    met: Vec<u32>,
+    walks: u32,
 }
 
 /// The kernels of a graph, over buffers that are not yet planned.
@@ -85,8 +98,18 @@ pub(crate) fn fuse(graph: Graph, level: Level) -> Program {
         nodes: graph.nodes,
         clusters: Vec::new(),
         scalars: None,
+        pending: vec![0; n],
+        met: vec![0; n],
+        walks: 0,
     };
-    order.into_iter().for_each(|i| p.place(i));
+    let mut is_root = vec![false; n];
+    graph.roots.iter().for_each(|&r| is_root[r as usize] = true);
+    for i in order {
+        p.place(i);
+        if is_root[i as usize] {
+            p.need(i);
+        }
+    }
     let roots: Vec<u32> = graph.roots.iter().map(|&r| p.whole(r)).collect();
     let mut emitter = Emitter::new(&p, &roots, level);
     for c in 0..p.clusters.len() as u32 {
@@ -143,7 +166,7 @@ impl Placed {
             GraphOp::Input(_) => self.at[i as usize] = At::Input,
             GraphOp::Random(_) => self.own_kernel(i, &node),
             GraphOp::Apply(kind) => match kind {
-                Kind::Map(_) | Kind::Cast => self.member(i, &node.shape.clone(), &node.inputs),
+                Kind::Map(_) | Kind::Cast => self.pointwise(i, &node),
                 Kind::Reduce(reduction, axes) => {
                     let mut view = View::contiguous(&node.shape);
                     (0..node.shape.rank())
@@ -201,6 +224,105 @@ impl Placed {
         }
     }
 
+    /// Joins the loop that has an operand in a register, or waits.
+    fn pointwise(&mut self, i: u32, node: &GraphNode) {
+        let (first, direct) = self.earliest(&node.inputs, &node.shape);
+        let waiting = node
+            .inputs
+            .iter()
+            .any(|&k| self.at[self.base[k as usize] as usize] == At::Waiting);
+        let single = node.shape.elements() == 1;
+        match direct && !waiting && self.fits(first, &node.shape) || single {
+            true => {
+                node.inputs.iter().for_each(|&k| self.need(k));
+                self.member(i, &node.shape, &node.inputs);
+            }
+            false => {
+                self.at[i as usize] = At::Waiting;
+                let behind = |k: &u32| match self.base[*k as usize] {
+                    b if self.at[b as usize] == At::Waiting => self.pending[b as usize],
+                    _ => 0,
+                };
+                self.pending[i as usize] = node.inputs.iter().map(behind).sum::<u32>() + 1;
+                if self.pending[i as usize] >= WAITING_LIMIT {
+                    self.need(i);
+                }
+            }
+        }
+    }
+
+    /// Makes sure that the array behind `i` is made somewhere.
+    fn need(&mut self, i: u32) {
+        let base = self.base[i as usize];
+        if self.at[base as usize] != At::Waiting {
+            return;
+        }
+        let shape = self.nodes[base as usize].shape.clone();
+        let (tree, sources) = self.waiting(base, &shape);
+        let c = self.join(&shape, &sources);
+        self.admit(&tree, c);
+    }
+
+    /// The waiting nodes that `root` needs in a loop over `shape`, operands first; and everything
+    /// else that they read.
+    fn waiting(&mut self, root: u32, shape: &Shape) -> (Vec<u32>, Vec<u32>) {
+        let (mut tree, mut sources): (Vec<u32>, Vec<u32>) = (Vec::new(), Vec::new());
+        self.walks += 1;
+        let walk = self.walks;
+        // (node, how many of its operands have been visited)
+        let mut stack: Vec<(u32, usize)> = Vec::new();
+        self.visit(root, shape, walk, &mut stack, &mut sources);
+        while let Some((node, next)) = stack.last_mut() {
+            let node = *node;
+            match self.nodes[node as usize].inputs.get(*next).copied() {
+                Some(k) => {
+                    *next += 1;
+                    self.visit(k, shape, walk, &mut stack, &mut sources);
+                }
+                None => {
+                    stack.pop();
+                    tree.push(node);
+                }
+            }
+        }
+        // What was needed in another shape may itself have needed one of these in memory.
+        tree.retain(|&i| {
+            let waits = self.at[i as usize] == At::Waiting;
+            if !waits {
+                sources.push(i);
+            }
+            waits
+        });
+        (tree, sources)
+    }
+
+    /// Queues a node that waits for the loop, or notes it as one that is read.
+    fn visit(
+        &mut self,
+        i: u32,
+        shape: &Shape,
+        walk: u32,
+        stack: &mut Vec<(u32, usize)>,
+        sources: &mut Vec<u32>,
+    ) {
+        let waits = self.at[i as usize] == At::Waiting && self.base[i as usize] == i;
+        if !waits || self.nodes[i as usize].shape != *shape {
+            self.need(i);
+            sources.push(i);
+        } else if self.met[i as usize] != walk {
+            self.met[i as usize] = walk;
+            stack.push((i, 0));
+        }
+    }
+
+    /// Puts waiting nodes into a loop.
+    fn admit(&mut self, tree: &[u32], c: u32) {
+        for &i in tree {
+            self.clusters[c as usize].members.push(i);
+            self.at[i as usize] = At::Member(c);
+        }
+    }
+
     /// A view, or a copy where elements must be moved.
     fn movement(&mut self, i: u32, node: &GraphNode, movement: &Movement) {
         let source = node.inputs[0];
@@ -209,11 +331,12 @@ impl Placed {
         let base = self.base[source as usize];
         match view {
             Some(view) if self.at[base as usize] != At::Number => {
+                // Its own place is never asked for: only that of its base.
                 self.base[i as usize] = base;
                 self.view[i as usize] = view;
-                self.at[i as usize] = self.at[base as usize];
             }
             _ => {
+                self.need(source);
                 self.member(i, &shape, &[source]);
                 // Its array has another shape than the loop: others find it in memory.
                 if let At::Member(c) = self.at[i as usize] {
@@ -234,7 +357,7 @@ impl Placed {
     /// a register.
     fn available(&self, i: u32, shape: &Shape) -> (u32, bool) {
         match self.at[self.base[i as usize] as usize] {
-            At::Number | At::Input => (0, false),
+            At::Number | At::Input | At::Waiting => (0, false),
             At::After(c) => (c + 1, false),
             At::Member(c) if self.in_register(i, c) && *shape == self.nodes[i as usize].shape => {
                 (c, true)
@@ -243,8 +366,9 @@ impl Placed {
         }
     }
 
-    /// The loop over `shape` that something made from `sources` joins.
-    fn join(&mut self, shape: &Shape, sources: &[u32]) -> u32 {
+    /// The first kernel in which a loop over `shape` may use all of `sources`, and whether one of
+    /// them is there in a register.
+    fn earliest(&self, sources: &[u32], shape: &Shape) -> (u32, bool) {
         let (mut first, mut direct) = (0, false);
         for &s in sources {
             let (at, register) = self.available(s, shape);
@@ -254,39 +378,62 @@ impl Placed {
                 std::cmp::Ordering::Less => (first, direct),
             };
         }
+        (first, direct)
+    }
+
+    fn fits(&self, c: u32, shape: &Shape) -> bool {
+        self.clusters.get(c as usize).is_some_and(|c| {
+            c.is_loop
+                && c.shape == *shape
+                && (shape.elements() == 1 || c.members.len() < LOOP_LIMIT)
+        })
+    }
+
+    /// The loop over `shape` that something made from `sources` joins.
+    fn join(&mut self, shape: &Shape, sources: &[u32]) -> u32 {
+        let (first, direct) = self.earliest(sources, shape);
+        let bases: SmallVec<[u32; 8]> = sources
+            .iter()
+            .map(|&s| self.base[s as usize])
+            .filter(|&b| self.at[b as usize] != At::Number)
+            .collect();
         let elements = shape.elements();
-        let fits = |c: &Cluster| {
-            c.is_loop && c.shape == *shape && (elements == 1 || c.members.len() < LOOP_LIMIT)
-        };
         let n = self.clusters.len() as u32;
-        if direct && fits(&self.clusters[first as usize]) {
-            return first;
+        let scalars = self
+            .scalars
+            .filter(|&c| elements == 1 && c >= first && self.fits(c, shape));
+        let near = first.max(n.saturating_sub(8))..n;
+        let kin = |c: &u32| {
+            let reads = &self.clusters[*c as usize].reads;
+            self.fits(*c, shape) && (elements <= SMALL || bases.iter().any(|b| reads.contains(b)))
+        };
+        let c = match scalars {
+            _ if direct && self.fits(first, shape) => first,
+            Some(c) => c,
+            None => near.into_iter().find(kin).unwrap_or(n),
+        };
+        if c == n {
+            let (shape, reads) = (shape.clone(), SmallVec::new());
+            self.clusters.push(Cluster {
+                shape,
+                is_loop: true,
+                members: vec![],
+                parts: vec![],
+                reads,
+            });
+            if elements == 1 {
+                self.scalars = Some(n);
+            }
         }
-        if elements == 1
-            && let Some(c) = self
-                .scalars
-                .filter(|&c| c >= first && *shape == self.clusters[c as usize].shape)
-        {
-            return c;
+        if elements > 1 {
+            let reads = &mut self.clusters[c as usize].reads;
+            bases.into_iter().for_each(|b| {
+                if reads.len() < 64 && !reads.contains(&b) {
+                    reads.push(b)
+                }
+            });
         }
-        let near = first..n.min(first.saturating_add(8));
-        let small = elements <= SMALL;
-        if let Some(c) = near
-            .filter(|_| small)
-            .find(|&c| fits(&self.clusters[c as usize]))
-        {
-            return c;
-        }
-        self.clusters.push(Cluster {
-            shape: shape.clone(),
-            is_loop: true,
-            members: vec![],
-            parts: vec![],
-        });
-        if elements == 1 {
-            self.scalars = Some(n);
-        }
-        n
+        c
     }
 
     fn member(&mut self, i: u32, shape: &Shape, sources: &[u32]) {
@@ -297,7 +444,9 @@ impl Placed {
 
     fn part(&mut self, node: u32, source: u32, view: View, reduction: Option<Reduction>) {
         let shape = self.nodes[source as usize].shape.clone();
-        let c = self.join(&shape, &[source]);
+        let (tree, sources) = self.waiting(source, &shape);
+        let c = self.join(&shape, &sources);
+        self.admit(&tree, c);
         self.clusters[c as usize].parts.push(Part {
             node,
             source,
@@ -312,13 +461,15 @@ impl Placed {
     }
 
     fn own_kernel(&mut self, i: u32, node: &GraphNode) {
+        node.inputs.iter().for_each(|&k| self.need(k));
         let c = self.clusters.len() as u32;
-        let (shape, members) = (node.shape.clone(), vec![i]);
+        let (shape, members, reads) = (node.shape.clone(), vec![i], SmallVec::new());
         self.clusters.push(Cluster {
             shape,
             is_loop: false,
             members,
             parts: vec![],
+            reads,
         });
         self.at[i as usize] = At::After(c);
     }
@@ -326,6 +477,7 @@ impl Placed {
     /// A node with the elements of root `r` in an array of its own (or an input as it is).
     fn whole(&mut self, r: u32) -> u32 {
         let base = self.base[r as usize];
+        self.need(r);
         let (node, origin) = (&self.nodes[r as usize], &self.nodes[base as usize]);
         let same = self.view[r as usize].offset == 0
             && node.shape.elements() == origin.shape.elements()
@@ -347,6 +499,8 @@ impl Placed {
         self.base.push(copy);
         self.view.push(View::contiguous(&shape));
         self.at.push(At::Number);
+        self.pending.push(0);
+        self.met.push(0);
         self.member(copy, &shape, &[r]);
         copy
     }

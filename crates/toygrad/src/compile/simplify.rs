@@ -14,11 +14,25 @@ use std::hash::{BuildHasher, BuildHasherDefault, DefaultHasher, Hash, Hasher};
 
 /// A graph with the same roots, simplified.
 pub(crate) fn simplify(graph: &Graph) -> Graph {
+    let mut uses = vec![0u32; graph.nodes.len()];
+    graph
+        .nodes
+        .iter()
+        .flat_map(|n| &n.inputs)
+        .chain(&graph.roots)
+        .for_each(|&i| uses[i as usize] += 1);
     let mut out = Builder::default();
     let mut new: Vec<u32> = Vec::with_capacity(graph.nodes.len());
     for node in &graph.nodes {
         let mut node = node.clone();
         node.inputs.iter_mut().for_each(|i| *i = new[*i as usize]);
+        let once = node
+            .inputs
+            .first()
+            .zip(graph.nodes[new.len()].inputs.first());
+        out.only_use = once
+            .filter(|(_, old)| uses[**old as usize] == 1)
+            .map(|(new, _)| *new);
         new.push(out.add(node));
     }
     let roots: Vec<u32> = graph.roots.iter().map(|&r| new[r as usize]).collect();
@@ -56,6 +70,8 @@ struct Builder {
     /// Nodes by the hash of what they are.
     seen: HashMap<u64, SmallVec<[u32; 1]>>,
     hasher: BuildHasherDefault<DefaultHasher>,
+    /// The first operand of the node being added, if nothing else uses it.
+    only_use: Option<u32>,
 }
 
 impl Builder {
@@ -222,4 +238,32 @@ impl Builder {
             _ => None,
         }
     }
+
+    /// (a b)ᵀ -> bᵀ aᵀ: the product is written as it will be read.
+    fn transposed_product(&mut self, p: &SmallVec<[usize; 4]>, product: &GraphNode) -> u32 {
+        let mut transposed = |i: u32| {
+            let factor = self.nodes[i as usize].clone();
+            let shape = p.iter().map(|&a| factor.shape[a]).collect();
+            let op = GraphOp::Apply(Kind::Move(Movement::Permute(p.clone())));
+            self.add(GraphNode {
+                op,
+                inputs: SmallVec::from_slice(&[i]),
+                shape,
+                ..factor
+            })
+        };
+        let inputs = [transposed(product.inputs[1]), transposed(product.inputs[0])];
+        let shape = p.iter().map(|&a| product.shape[a]).collect();
+        self.add(GraphNode {
+            inputs: SmallVec::from_slice(&inputs),
+            shape,
+            ..product.clone()
+        })
+    }
+}
+
+/// Whether a permutation exchanges the last two axes and nothing else.
+fn is_transpose(p: &[usize]) -> bool {
+    let n = p.len();
+    n >= 2 && p[n - 2..] == [n - 1, n - 2] && p[..n - 2].iter().enumerate().all(|(i, &a)| i == a)
 }

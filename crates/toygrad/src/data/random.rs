@@ -12,7 +12,6 @@ pub(crate) enum Purpose {
     Epoch = 1,
     Split = 2,
     Synthetic = 3,
-    Generate = 4,
 }
 
 /// An endless sequence of numbers for a seed, a purpose and an index (the epoch).

@@ -20,19 +20,42 @@
 //! ```
 
 mod activation;
+mod attention;
+mod conv;
 mod dropout;
+mod embedding;
 pub mod init;
 mod linear;
 pub mod loss;
 mod mlp;
 mod module;
+mod norm;
+mod pool;
+mod recurrent;
 mod sequential;
+mod shape;
+mod transformer;
 
 pub use activation::Activation;
+pub use attention::{
+    MultiheadAttention, causal_mask, padding_mask, rotary, scaled_dot_product_attention,
+};
+pub use conv::{
+    Conv, Conv1d, Conv2d, Conv3d, ConvTranspose, ConvTranspose1d, ConvTranspose2d, Each,
+};
 pub use dropout::Dropout;
+pub use embedding::Embedding;
 pub use linear::Linear;
 pub use mlp::Mlp;
-pub use module::{Layer, Module, eval, is_training, path};
+pub use module::{Layer, Module, Selection, eval, is_training, path};
+pub use norm::{BatchNorm, BatchNorm1d, BatchNorm2d, GroupNorm, LayerNorm, RmsNorm};
+pub use pool::{
+    AdaptiveAvgPool, AdaptiveAvgPool1d, AdaptiveAvgPool2d, AdaptiveMaxPool, AdaptiveMaxPool2d,
+    AvgPool, AvgPool1d, AvgPool2d, MaxPool, MaxPool1d, MaxPool2d,
+};
+pub use recurrent::{Gru, GruCell, Lstm, LstmCell, Recurrent, RecurrentCell, Rnn, RnnCell};
 pub use sequential::{Lambda, Sequential};
+pub use shape::{Flatten, Residual};
 /// Implements [`Module`] for a struct or an enum, field by field.
 pub use toygrad_derive::Module;
+pub use transformer::{TransformerDecoderLayer, TransformerEncoderLayer};

@@ -1,8 +1,8 @@
 //! What a model is: something whose parameters can be visited, each with its name.
 
-use crate::{DType, Parameter, Value};
+use crate::{DType, Error, Parameter, Result, Value};
 use std::cell::Cell;
-use std::collections::HashSet;
+use std::collections::{HashMap, HashSet};
 use std::marker::PhantomData;
 use std::rc::Rc;
 use std::sync::Arc;
@@ -56,6 +56,62 @@ pub trait Module {
         once(self.state_dict(), false)
     }
 
+    /// Those of the parameters and buffers that `keep` wants, under their names: what an optimiser
+    /// gets that trains a part of a model.
+    ///
+    /// ```
+    /// use toygrad::prelude::*;
+    /// let model = Mlp::new(&[2, 3, 1], Activation::Relu);
+    /// let matrices = model.select(|_, p| p.shape().rank() == 2);
+    /// let last = model.select(|name, _| name.starts_with("layers.1."));
+    /// assert_eq!((matrices.parameters().len(), last.parameters().len()), (2, 2));
+    /// ```
+    fn select(&self, keep: impl Fn(&str, &Parameter) -> bool) -> Selection
+    where
+        Self: Sized,
+    {
+        let all = self.state_dict().into_iter();
+        Selection(all.filter(|(name, p)| keep(name, p)).collect())
+    }
+
+    /// Puts Values into all parameters and buffers, by name.
+    ///
+    /// # Errors
+    /// Names that are missing or that nothing here has; shapes that differ. Then nothing has
+    /// changed.
+    #[track_caller]
+    fn load_state_dict(&self, state: &[(String, Value)]) -> Result<()> {
+        let given: HashMap<&str, &Value> = state.iter().map(|(n, v)| (&n[..], v)).collect();
+        let cells = self.state_dict();
+        let own: HashSet<&str> = cells.iter().map(|(n, _)| &n[..]).collect();
+        let missing = cells
+            .iter()
+            .map(|(n, _)| &n[..])
+            .filter(|n| !given.contains_key(n));
+        let missing: Vec<&str> = missing.collect();
+        let unknown = state
+            .iter()
+            .map(|(n, _)| &n[..])
+            .filter(|n| !own.contains(n));
+        let unknown: Vec<&str> = unknown.collect();
+        let list = |what: &str, names: Vec<&str>| match names.is_empty() {
+            true => String::new(),
+            false => format!("\n  {what}: {}", names.join(", ")),
+        };
+        if !missing.is_empty() || !unknown.is_empty() {
+            return Err(Error::argument(format!(
+                "the state does not fit the module{}{}",
+                list("missing", missing),
+                list("unknown", unknown)
+            )));
+        }
+        let pairs = cells.iter().filter_map(|(name, cell)| {
+            let value = given.get(&name[..])?;
+            Some((cell, value.cast(cell.dtype())))
+        });
+        Parameter::set_all(pairs, &[])
+    }
+
     /// How many numbers are trained.
     fn parameter_count(&self) -> usize {
         self.parameters().iter().map(|p| p.shape().elements()).sum()
@@ -68,7 +124,23 @@ pub trait Module {
 
     /// Gives every parameter its path as its name, so that messages show it.
     fn name_parameters(&self) {
-        self.visit("", &mut |name, p| p.set_name(name));
+        self.visit("", &mut |name, p| {
+            if !name.is_empty() {
+                p.set_name(name);
+            }
+        });
+    }
+}
+
+/// Some of a module's parameters and buffers: what [`Module::select`] gives.
+#[derive(Clone, Debug)]
+pub struct Selection(Vec<(String, Parameter)>);
+
+impl Module for Selection {
+    fn visit(&self, prefix: &str, visitor: &mut dyn FnMut(&str, &Parameter)) {
+        for (name, p) in &self.0 {
+            visitor(&path(prefix, name), p);
+        }
     }
 }
 
@@ -302,6 +374,32 @@ mod tests {
         assert_eq!(tied.state_dict().len(), 2);
         assert_eq!(tied.parameters().len(), 1);
         assert_eq!(tied.parameter_count(), 2);
+    }
+
+    #[test]
+    fn a_state_that_does_not_fit_is_an_error() -> crate::Result<()> {
+        let model = (Parameter::new([1.0, 2.0]), Parameter::new(3.0));
+        let named = |names: &[&str]| -> Vec<(String, Value)> {
+            names
+                .iter()
+                .map(|n| (n.to_string(), Value::from([5.0, 6.0])))
+                .collect()
+        };
+        let error = |r: crate::Result<()>| r.err().map(|e| e.to_string()).unwrap_or_default();
+        let message = error(model.load_state_dict(&named(&["0", "weight"])));
+        assert!(
+            message.contains("missing: 1\n  unknown: weight"),
+            "{message}"
+        );
+        // The shape of the second is wrong, so the first does not change either.
+        assert!(model.load_state_dict(&named(&["0", "1"])).is_err());
+        assert_eq!(model.0.value().to_vec::<f64>()?, [1.0, 2.0]);
+        let mut state = named(&["0"]);
+        state.push(("1".into(), Value::from(7.0)));
+        model.load_state_dict(&state)?;
+        assert_eq!(model.0.value().to_vec::<f64>()?, [5.0, 6.0]);
+        assert_eq!(model.1.value().item()?, 7.0);
+        Ok(())
     }
 
     #[test]

@@ -64,6 +64,7 @@ rows! {
         exact: {
             let q = (a / b).trunc();
             let r = a - if q == 0.0 { 0.0 } else { q * b };
+            let r = if q.is_infinite() && a.is_finite() && b != 0.0 { 0.0 } else { r };
             if r != 0.0 && (r < 0.0) != (b < 0.0) { r + b } else { r }
         },
         lanes: a.rem::<I>(b),

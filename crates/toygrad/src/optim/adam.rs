@@ -3,7 +3,7 @@
 use super::Optimizer;
 use super::common::{Common, Scalar, scalar};
 use crate::nn::{Module, path};
-use crate::{Parameter, Value};
+use crate::{Parameter, Result, Value};
 
 /// Adam (Kingma & Ba 2014), as `torch.optim.Adam`:
 ///
@@ -62,25 +62,12 @@ impl Adam {
         self
     }
 
-    /// With this number in the denominator.
-    #[track_caller]
-    pub fn eps(mut self, eps: f64) -> Adam {
-        self.common.require(eps >= 0.0, "eps is at least 0", eps);
-        self.eps = eps;
-        self
-    }
-
-    /// With an L2 penalty: `weight_decay · p` is added to the gradient. (AdamW shrinks the
-    /// parameters apart from it.)
-    #[track_caller]
-    pub fn weight_decay(mut self, weight_decay: f64) -> Adam {
-        self.common.require(
-            weight_decay >= 0.0,
-            "weight decay is at least 0",
-            weight_decay,
-        );
-        self.weight_decay = weight_decay;
-        self
+    super::options! {
+        /// With this number in the denominator.
+        eps: "at least 0", |x| x >= 0.0;
+        /// With an L2 penalty: `weight_decay · p` is added to the gradient. (AdamW shrinks the
+        /// parameters apart from it.)
+        weight_decay: "at least 0", |x| x >= 0.0;
     }
 }
 
@@ -99,15 +86,9 @@ impl Module for Adam {
 }
 
 impl Optimizer for Adam {
-    fn common(&self) -> &Common {
-        &self.common
-    }
+    super::has_common!();
 
-    fn common_mut(&mut self) -> &mut Common {
-        &mut self.common
-    }
-
-    fn rule(&self, gradients: &[Option<Value>]) -> Vec<(Parameter, Value)> {
+    fn rule(&self, gradients: &[Option<Value>]) -> Result<Vec<(Parameter, Value)>> {
         let (b1, b2) = self.betas;
         let t = self.step.value() + 1.0;
         let rate = self.common.learning_rate();
@@ -136,7 +117,7 @@ impl Optimizer for Adam {
                 (v.clone(), exp_avg_sq),
             ]);
         }
-        updates
+        Ok(updates)
     }
 }
 
@@ -194,7 +175,7 @@ impl Optimizer for AdamW {
         self.0.common_mut()
     }
 
-    fn rule(&self, gradients: &[Option<Value>]) -> Vec<(Parameter, Value)> {
+    fn rule(&self, gradients: &[Option<Value>]) -> Result<Vec<(Parameter, Value)>> {
         self.0.rule(gradients)
     }
 }

@@ -50,9 +50,14 @@ impl Common {
     /// Notes that an option is out of its range, unless `ok`; steps report the first one.
     #[track_caller]
     pub fn require(&mut self, ok: bool, rule: &str, came: f64) {
-        if (!ok || !came.is_finite()) && self.mistake.is_none() {
-            self.mistake = Some(Error::argument(format!("{rule}; {came} came")));
+        if !ok || !came.is_finite() {
+            self.fail(Error::argument(format!("{rule}; {came} came")));
         }
+    }
+
+    /// Notes a mistake; steps report the first one.
+    pub(super) fn fail(&mut self, mistake: Error) {
+        self.mistake.get_or_insert(mistake);
     }
 
     /// Cells of zeros, one of each parameter's shape and dtype.
@@ -97,7 +102,7 @@ impl Common {
         }
         let pairs = self.parameters.iter().zip(gradients);
         let missing = pairs.filter(|(_, g)| g.is_none());
-        let missing: Vec<&str> = missing.map(|((name, _), _)| &name[..]).collect();
+        let missing: Vec<String> = missing.map(|((_, p), _)| p.name()).collect();
         if !missing.is_empty() && !self.allow_unused {
             return Err(Error::gradient(format!(
                 "the loss does not reach {} (`allow_unused(true)` leaves such parameters as they are)",

@@ -17,11 +17,25 @@
 //! ```
 
 mod adam;
+mod adaptive;
 mod common;
+mod ema;
+mod groups;
+mod lbfgs;
+mod lion;
+mod muon;
+mod schedule;
 mod sgd;
 
 pub use adam::{Adam, AdamW};
+pub use adaptive::{Adagrad, RmsProp};
 pub use common::Common;
+pub use ema::Ema;
+pub use groups::Groups;
+pub use lbfgs::Lbfgs;
+pub use lion::Lion;
+pub use muon::Muon;
+pub use schedule::{Plateau, Schedule, Scheduler};
 pub use sgd::Sgd;
 
 #[cfg(test)]
@@ -43,7 +57,10 @@ pub trait Optimizer: Module {
 
     /// The rule itself: new Values for parameters and state, from the gradients of the parameters
     /// in order; `None` for those that stay as they are.
-    fn rule(&self, gradients: &[Option<Value>]) -> Vec<(Parameter, Value)>;
+    ///
+    /// # Errors
+    /// Parameters that the rule is not for.
+    fn rule(&self, gradients: &[Option<Value>]) -> Result<Vec<(Parameter, Value)>>;
 
     /// The cells of the learning rates: one, or one for each group of parameters.
     fn learning_rates(&self) -> Vec<Parameter> {
@@ -142,7 +159,7 @@ pub trait Optimizer: Module {
     #[track_caller]
     fn apply(&self, gradients: &[Option<Value>], with: &[&Value]) -> Result<()> {
         let gradients = self.common().prepare(gradients)?;
-        let updates = self.rule(&gradients);
+        let updates = self.rule(&gradients)?;
         Parameter::set_all(updates.iter().map(|(p, v)| (p, v.clone())), with)
     }
 
@@ -164,6 +181,36 @@ pub trait Optimizer: Module {
         }
     }
 }
+
+/// The parts of [`Module`] and [`Optimizer`] that are the same for all optimisers with a field
+/// `common`.
+macro_rules! has_common {
+    () => {
+        fn common(&self) -> &Common {
+            &self.common
+        }
+
+        fn common_mut(&mut self) -> &mut Common {
+            &mut self.common
+        }
+    };
+}
+use has_common;
+
+/// A setter of an option, which must be in its range.
+macro_rules! options {
+    ($($(#[doc = $doc:literal])* $option:ident: $range:literal, |$x:ident| $ok:expr;)*) => {$(
+        $(#[doc = $doc])*
+        #[track_caller]
+        pub fn $option(mut self, $option: f64) -> Self {
+            let $x = $option;
+            self.common.require($ok, concat!(stringify!($option), " is ", $range), $option);
+            self.$option = $option;
+            self
+        }
+    )*};
+}
+use options;
 
 /// Scales all gradients by one factor, so that their joint Euclidean norm is at most `max_norm`
 /// (`torch.nn.utils.clip_grad_norm_`): `min(1, max_norm / (norm + 1e-6))`. Gives the norm before.

@@ -3,7 +3,7 @@
 use super::Optimizer;
 use super::common::{Common, Scalar, scalar};
 use crate::nn::{Module, path};
-use crate::{Parameter, Value};
+use crate::{Parameter, Result, Value};
 
 /// Stochastic gradient descent, with momentum and weight decay as in `torch.optim.SGD`:
 ///
@@ -62,30 +62,17 @@ impl Sgd {
         self
     }
 
-    /// How much less of a gradient enters the momentum.
-    #[track_caller]
-    pub fn dampening(mut self, dampening: f64) -> Sgd {
-        self.common.require(true, "dampening is finite", dampening);
-        self.dampening = dampening;
-        self
-    }
-
     /// With Nesterov's form of the momentum.
     pub fn nesterov(mut self, yes: bool) -> Sgd {
         self.nesterov = yes;
         self
     }
 
-    /// With an L2 penalty: `weight_decay · p` is added to the gradient.
-    #[track_caller]
-    pub fn weight_decay(mut self, weight_decay: f64) -> Sgd {
-        self.common.require(
-            weight_decay >= 0.0,
-            "weight decay is at least 0",
-            weight_decay,
-        );
-        self.weight_decay = weight_decay;
-        self
+    super::options! {
+        /// With so much less of each gradient in the momentum.
+        dampening: "finite", |x| x.is_finite();
+        /// With an L2 penalty: `weight_decay · p` is added to the gradient.
+        weight_decay: "at least 0", |x| x >= 0.0;
     }
 }
 
@@ -105,15 +92,9 @@ impl Module for Sgd {
 }
 
 impl Optimizer for Sgd {
-    fn common(&self) -> &Common {
-        &self.common
-    }
+    super::has_common!();
 
-    fn common_mut(&mut self) -> &mut Common {
-        &mut self.common
-    }
-
-    fn rule(&self, gradients: &[Option<Value>]) -> Vec<(Parameter, Value)> {
+    fn rule(&self, gradients: &[Option<Value>]) -> Result<Vec<(Parameter, Value)>> {
         let mut updates = Vec::new();
         let rate = Scalar::new(self.common.learning_rate());
         // The first step takes the gradient whole.
@@ -148,6 +129,6 @@ impl Optimizer for Sgd {
         if !self.velocity.is_empty() {
             updates.push((self.step.clone(), self.step.value() + 1.0));
         }
-        updates
+        Ok(updates)
     }
 }

@@ -1,0 +1,310 @@
+//! The workloads: a model, its data and its loss, each written as a user would write it.
+
+use crate::data;
+use crate::measure::{Style, measure};
+use toygrad::prelude::*;
+
+/// Runs a workload by name, in a style.
+pub fn run(name: &str, style: Style) -> Result<()> {
+    match name {
+        "W1" => moons(style),
+        "W2" => digits(style),
+        "W3" => convolutions(style),
+        "W4" => transformer(style),
+        "W6" => neurons(style),
+        _ => {
+            eprintln!("there is no workload {name}");
+            Ok(())
+        }
+    }
+}
+
+/// Measures training steps on one batch.
+fn train(
+    name: &str,
+    style: Style,
+    optimizer: &impl Optimizer,
+    (x, y): (Value, Value),
+    loss: impl Fn(&Value, &Value) -> Value,
+) -> Result<()> {
+    match style {
+        Style::Compiled => {
+            let step = compile(|(x, y): (Value, Value)| optimizer.minimize(&loss(&x, &y)));
+            if std::env::var_os("BENCH_LISTING").is_some() {
+                eprintln!("{}", step.listing((x.clone(), y.clone()))?);
+            }
+            measure(style, name, || step.call((x.clone(), y.clone()))?.item())
+        }
+        Style::StepByStep => measure(style, name, || {
+            let loss = loss(&x, &y);
+            loss.backward()?;
+            optimizer.step()?;
+            loss.item()
+        }),
+    }
+}
+
+/// A fully connected layer from weights `[inputs, outputs]` of the hash.
+fn linear(seed: u64, inputs: usize, outputs: usize, bound: f64) -> Linear {
+    let weight = data::array(seed, &[inputs, outputs], bound).t();
+    Linear::from_weights(weight, Some(data::single(vec![0.0; outputs], &[outputs])))
+}
+
+fn mlp(seeds: [u64; 3], sizes: [usize; 4]) -> [Linear; 3] {
+    [0, 1, 2].map(|i| {
+        linear(
+            seeds[i],
+            sizes[i],
+            sizes[i + 1],
+            (sizes[i] as f64).powf(-0.5),
+        )
+    })
+}
+
+fn forward(layers: &[Linear], x: &Value) -> Value {
+    let (last, hidden) = layers.split_last().expect("a network has layers");
+    last.forward(&hidden.iter().fold(x.clone(), |x, l| l.forward(&x).relu()))
+}
+
+fn moons(style: Style) -> Result<()> {
+    let model = mlp([10, 12, 14], [2, 16, 16, 1]).to_vec();
+    let (points, labels) = data::moons();
+    let batch = (
+        data::single(points.concat(), &[100, 2]),
+        data::single(labels, &[100]),
+    );
+    train("W1", style, &Sgd::new(&model, 0.1), batch, |x, y| {
+        let scores = forward(&model, x).squeeze(1);
+        let squares = model.parameters().into_iter().map(|p| (&p * &p).sum());
+        (1.0 - y * scores).relu().mean() + 1e-4 * squares.sum::<Value>()
+    })
+}
+
+fn digits(style: Style) -> Result<()> {
+    let model = mlp([22, 23, 24], [784, 512, 256, 10]).to_vec();
+    let batch = (data::pixels(20, &[128, 784]), data::classes(21, &[128], 10));
+    train("W2", style, &Adam::new(&model, 1e-3), batch, |x, y| {
+        cross_entropy(forward(&model, x), y)
+    })
+}
+
+/// 3x3 filters `[outputs, inputs * 9]` over images whose channels are the last axis.
+#[derive(Module)]
+struct Convolution {
+    filters: Parameter,
+    bias: Parameter,
+}
+
+impl Convolution {
+    fn new(seed: u64, inputs: usize, outputs: usize) -> Convolution {
+        let bound = (inputs as f64 * 9.0).powf(-0.5);
+        Convolution {
+            filters: Parameter::new(data::array(seed, &[outputs, inputs * 9], bound)),
+            bias: Parameter::new(data::single(vec![0.0; outputs], &[outputs])),
+        }
+    }
+
+    /// `[n, h, w, inputs] -> [n, h, w, outputs]`.
+    fn forward(&self, x: &Value) -> Value {
+        let &[n, h, w, inputs] = &x.shape()[..] else {
+            return x.clone();
+        };
+        let padded = x.pad([(0, 0), (1, 1), (1, 1), (0, 0)]);
+        let patches = padded.windows(1, 3, 1, 1).windows(2, 3, 1, 1);
+        let rows = patches.reshape([n * h * w, inputs * 9]);
+        let y = rows.matmul(self.filters.value().t()) + &self.bias;
+        y.reshape([n as isize, h as isize, w as isize, -1])
+    }
+}
+
+/// The largest of each 2x2.
+fn pool(x: &Value) -> Value {
+    let &[n, h, w, c] = &x.shape()[..] else {
+        return x.clone();
+    };
+    x.reshape([n, h / 2, 2, w / 2, 2, c]).max_axis([2, 4])
+}
+
+#[derive(Module)]
+struct Lenet {
+    convolutions: [Convolution; 2],
+    dense: [Linear; 2],
+}
+
+fn convolutions(style: Style) -> Result<()> {
+    let model = Lenet {
+        convolutions: [Convolution::new(32, 1, 32), Convolution::new(33, 32, 64)],
+        dense: [
+            linear(34, 3136, 128, 1.0 / 56.0),
+            linear(35, 128, 10, 128f64.powf(-0.5)),
+        ],
+    };
+    let batch = (
+        data::pixels(30, &[64, 28, 28, 1]),
+        data::classes(31, &[64], 10),
+    );
+    train("W3", style, &Adam::new(&model, 1e-3), batch, |x, y| {
+        let layers = model.convolutions.iter();
+        let x = layers.fold(x.clone(), |x, l| pool(&l.forward(&x).relu()));
+        // The order of PyTorch: channel by channel.
+        let x = x.permute([0, 3, 1, 2]).flatten_from(1);
+        cross_entropy(forward(&model.dense, &x), y)
+    })
+}
+
+/// Vocabulary, context, batch, layers, heads, width.
+const VOCABULARY: usize = 65;
+const CONTEXT: usize = 64;
+const BATCH: usize = 12;
+const LAYERS: usize = 4;
+const HEADS: usize = 4;
+const WIDTH: usize = 128;
+
+#[derive(Module)]
+struct LayerNorm {
+    weight: Parameter,
+    bias: Parameter,
+}
+
+impl LayerNorm {
+    fn new() -> LayerNorm {
+        let filled = |x| Parameter::new(data::single(vec![x; WIDTH], &[WIDTH]));
+        LayerNorm {
+            weight: filled(1.0),
+            bias: filled(0.0),
+        }
+    }
+
+    fn forward(&self, x: &Value) -> Value {
+        let centred = x - x.mean_keepdim(-1);
+        let variance = centred.square().mean_keepdim(-1);
+        centred / (variance + 1e-5).sqrt() * &self.weight + &self.bias
+    }
+}
+
+#[derive(Module)]
+struct Block {
+    attention_norm: LayerNorm,
+    queries_keys_values: Linear,
+    projection: Linear,
+    dense_norm: LayerNorm,
+    dense: [Linear; 2],
+}
+
+impl Block {
+    fn new(seed: u64) -> Block {
+        let linear = |k, i, o| linear(seed + k, i, o, INITIAL).without_bias();
+        Block {
+            attention_norm: LayerNorm::new(),
+            queries_keys_values: linear(0, WIDTH, 3 * WIDTH),
+            projection: linear(1, WIDTH, WIDTH),
+            dense_norm: LayerNorm::new(),
+            dense: [linear(2, WIDTH, 4 * WIDTH), linear(3, 4 * WIDTH, WIDTH)],
+        }
+    }
+
+    fn forward(&self, x: &Value, causal: &Value) -> Value {
+        let attended = self.attend(&self.attention_norm.forward(x), causal);
+        let x = x + self.projection.forward(&attended);
+        let [first, second] = &self.dense;
+        let hidden = first.forward(&self.dense_norm.forward(&x)).gelu();
+        x + second.forward(&hidden)
+    }
+
+    fn attend(&self, x: &Value, causal: &Value) -> Value {
+        let all = self.queries_keys_values.forward(x);
+        let heads = |v: &Value| {
+            let split = v.reshape([BATCH, CONTEXT, HEADS, WIDTH / HEADS]);
+            split.transpose(1, 2)
+        };
+        let parts = all.split([WIDTH; 3], -1);
+        let [q, k, v] = [0, 1, 2].map(|i| heads(&parts[i]));
+        let scores = q.matmul(k.t()) * ((WIDTH / HEADS) as f64).powf(-0.5);
+        let shares = causal.select(scores, f64::NEG_INFINITY).softmax(-1);
+        let attended = shares.matmul(v).transpose(1, 2);
+        attended.reshape([BATCH, CONTEXT, WIDTH])
+    }
+}
+
+/// The spread of the initial weights: a standard deviation of 0.02.
+const INITIAL: f64 = 0.02 * 1.732_050_807_568_877_2;
+
+#[derive(Module)]
+struct Gpt {
+    tokens: Parameter,
+    positions: Parameter,
+    blocks: Vec<Block>,
+    norm: LayerNorm,
+    head: Linear,
+}
+
+fn transformer(style: Style) -> Result<()> {
+    let model = Gpt {
+        tokens: Parameter::new(data::array(42, &[VOCABULARY, WIDTH], INITIAL)),
+        positions: Parameter::new(data::array(43, &[CONTEXT, WIDTH], INITIAL)),
+        blocks: (0..LAYERS as u64)
+            .map(|l| Block::new(50 + 10 * l))
+            .collect(),
+        norm: LayerNorm::new(),
+        head: linear(44, WIDTH, VOCABULARY, INITIAL).without_bias(),
+    };
+    let shape = [BATCH, CONTEXT];
+    let batch = (
+        data::classes(40, &shape, VOCABULARY),
+        data::classes(41, &shape, VOCABULARY),
+    );
+    let positions = Value::arange(0..CONTEXT);
+    let causal = positions.unsqueeze(1).ge(&positions);
+    causal.evaluate()?;
+    let adam = AdamW::new(&model, 1e-3).weight_decay(0.1);
+    train("W4", style, &adam, batch, |x, y| {
+        let x = model.tokens.value().index_select(0, x) + &model.positions;
+        let blocks = model.blocks.iter();
+        let x = blocks.fold(x, |x, block| block.forward(&x, &causal));
+        let logits = model.head.forward(&model.norm.forward(&x));
+        let rows = BATCH * CONTEXT;
+        cross_entropy(logits.reshape([rows, VOCABULARY]), y.reshape([rows]))
+    })
+}
+
+/// W1 neuron by neuron: every number is a Value of its own.
+fn neurons(style: Style) -> Result<()> {
+    // For each layer, for each neuron: its weights, then its bias.
+    let mut layers: Vec<Vec<Vec<Parameter>>> = Vec::new();
+    for (inputs, outputs, seed) in [(2, 16, 10), (16, 16, 12), (16, 1, 14)] {
+        let w = data::weights(seed, inputs * outputs, (inputs as f64).powf(-0.5));
+        let neuron = |j: usize| {
+            let weights = (0..inputs).map(|k| w[k * outputs + j]);
+            weights.chain([0.0]).map(Parameter::new).collect()
+        };
+        layers.push((0..outputs).map(neuron).collect());
+    }
+    let parameters: Vec<Parameter> = layers.iter().flatten().flatten().cloned().collect();
+    let (points, labels) = data::moons();
+    let sgd = Sgd::new(&parameters, 0.1);
+    let nothing = (Value::from(0.0), Value::from(0.0));
+    train("W6", style, &sgd, nothing, |_, _| {
+        let values = |neuron: &Vec<Parameter>| neuron.iter().map(Parameter::value).collect();
+        let layers: Vec<Vec<Vec<Value>>> = layers
+            .iter()
+            .map(|l| l.iter().map(values).collect())
+            .collect();
+        let mut total = Value::from(0.0);
+        for (point, label) in points.iter().zip(&labels) {
+            let first = layers[0].iter().map(|n| {
+                let sum = &n[2] + &n[0] * point[0] + &n[1] * point[1];
+                sum.relu()
+            });
+            let sum = |n: &[Value], x: &[Value]| {
+                let start = n[x.len()].clone();
+                n.iter().zip(x).fold(start, |sum, (w, x)| sum + w * x)
+            };
+            let first: Vec<Value> = first.collect();
+            let second: Vec<Value> = layers[1].iter().map(|n| sum(n, &first).relu()).collect();
+            let score = sum(&layers[2][0], &second);
+            total = total + (score * -label + 1.0).relu();
+        }
+        let squares = layers.iter().flatten().flatten().map(|p| p * p);
+        total * 0.01 + squares.sum::<Value>() * 1e-4
+    })
+}

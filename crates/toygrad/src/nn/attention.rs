@@ -1,0 +1,304 @@
+//! Attention.
+
+use super::{Dropout, Layer, Linear, Module, init};
+use crate::{DType, Parameter, Shape, Value};
+
+/// `softmax(Q Kᵀ / √d) V` (Vaswani et al. 2017), as
+/// `torch.nn.functional.scaled_dot_product_attention`.
+///
+/// Queries `[.., t, d]`, keys `[.., s, d]` and values `[.., s, e]` give `[.., t, e]`. The mask
+/// broadcasts to `[.., t, s]`: truth values say where attention is allowed, floats are added to
+/// the scores. A query that may attend to nothing attends to everything equally.
+///
+/// ```
+/// use toygrad::prelude::*;
+/// use toygrad::nn::{causal_mask, scaled_dot_product_attention};
+/// let x = Value::randn([2, 4, 5, 8]);
+/// let y = scaled_dot_product_attention(&x, &x, &x, Some(&causal_mask(5, 5)));
+/// assert_eq!(y.shape()[..], [2, 4, 5, 8]);
+/// ```
+#[track_caller]
+pub fn scaled_dot_product_attention(
+    query: &Value,
+    key: &Value,
+    value: &Value,
+    mask: Option<&Value>,
+) -> Value {
+    attend(query, key, value, mask, 0.0)
+}
+
+#[track_caller]
+fn attend(query: &Value, key: &Value, value: &Value, mask: Option<&Value>, dropout: f64) -> Value {
+    if let Some(v) = [query, key, value]
+        .into_iter()
+        .find(|v| v.error().is_some())
+    {
+        return v.clone();
+    }
+    let size = query.shape().last().copied().unwrap_or(1).max(1) as f64;
+    let scores = (query * size.sqrt().recip()).matmul(key.t());
+    let scores = match mask {
+        None => scores,
+        Some(mask) if mask.dtype() == DType::Bool => mask.select(scores, FORBIDDEN),
+        Some(mask) => scores + mask,
+    };
+    let weights = scores.softmax(-1);
+    let weights = match dropout > 0.0 {
+        true => Dropout::new(dropout).forward(&weights),
+        false => weights,
+    };
+    weights.matmul(value)
+}
+
+/// A score so small that its exponential is 0, but finite, so that a row of nothing else is no NaN.
+const FORBIDDEN: f64 = -1e30;
+
+/// Where a query may attend if it must not see later keys: `[queries, keys]`, true on and below
+/// the diagonal that ends in the last corner.
+#[track_caller]
+pub fn causal_mask(queries: usize, keys: usize) -> Value {
+    let ahead = keys as i64 - queries as i64;
+    Value::arange(0..keys).le((Value::arange(0..queries) + ahead).unsqueeze(1))
+}
+
+/// Where keys are not padding: sequences of these lengths (`[n]`, whole numbers) give
+/// `[n, 1, 1, keys]`, a mask for all heads and queries.
+#[track_caller]
+pub fn padding_mask(lengths: &Value, keys: usize) -> Value {
+    let mask = Value::arange(0..keys).lt(lengths.unsqueeze(-1));
+    mask.unsqueeze(1).unsqueeze(1)
+}
+
+/// Rotary position embedding (Su et al. 2021) in the form of Llama: the pair of features `i` and
+/// `i + d/2` is turned by the angle `position · base^(-2i/d)`. `[.., t, d]`, positions from
+/// `offset` on; the same comes out.
+///
+/// ```
+/// use toygrad::prelude::*;
+/// use toygrad::nn::rotary;
+/// let x = Value::from([[1.0, 0.0], [1.0, 0.0]]);
+/// let y = rotary(&x, 10000.0, 0).to_vec::<f64>()?;
+/// assert!((y[2] - 1f64.cos()).abs() < 1e-6 && (y[3] - 1f64.sin()).abs() < 1e-6);
+/// # Ok::<(), toygrad::Error>(())
+/// ```
+#[track_caller]
+pub fn rotary(x: &Value, base: f64, offset: usize) -> Value {
+    if x.error().is_some() {
+        return x.clone();
+    }
+    let [.., time, size] = x.shape()[..] else {
+        return init::mistake(format!(
+            "`rotary` takes [.., time, features], not {}",
+            x.shape()
+        ));
+    };
+    if !size.is_multiple_of(2) || size == 0 {
+        return init::mistake(format!("`rotary` turns pairs of features, not {size}"));
+    }
+    let half = size / 2;
+    let speeds: Value = (0..half)
+        .map(|i| base.powf(-2.0 * i as f64 / size as f64))
+        .collect();
+    let positions = Value::arange(offset..offset.saturating_add(time)).cast(DType::F64);
+    let angles = positions.unsqueeze(1) * speeds;
+    let (cos, sin) = (angles.cos().cast(x.dtype()), angles.sin().cast(x.dtype()));
+    let (a, b) = (x.narrow(-1, 0, half), x.narrow(-1, half, half));
+    Value::concat([&a * &cos - &b * &sin, &b * &cos + &a * &sin], -1)
+}
+
+/// Attention of several heads, batch first, with PyTorch's names and layout.
+///
+/// ```
+/// use toygrad::prelude::*;
+/// use toygrad::nn::MultiheadAttention;
+/// let layer = MultiheadAttention::new(32, 4).causal(true);
+/// assert_eq!(layer.forward(&Value::randn([2, 7, 32])).shape()[..], [2, 7, 32]);
+/// assert_eq!(layer.named_parameters()[0].0, "in_proj_weight");
+/// // Four heads of queries share one of keys and values; positions by rotation.
+/// let layer = MultiheadAttention::new(32, 4).kv_heads(1).rotary(10000.0);
+/// assert_eq!(layer.in_proj_weight.shape()[..], [32 + 8 + 8, 32]);
+/// ```
+#[derive(Module, Clone, Debug)]
+pub struct MultiheadAttention {
+    /// `[size + 2 · kv_heads · size / heads, size]`: the projections to queries, keys and values,
+    /// one after another.
+    pub in_proj_weight: Parameter,
+    /// Zeros at first.
+    pub in_proj_bias: Option<Parameter>,
+    /// The projection of the heads' results.
+    pub out_proj: Linear,
+    size: usize,
+    heads: usize,
+    kv_heads: usize,
+    causal: bool,
+    rotary: Option<f64>,
+    dropout: f64,
+}
+
+impl MultiheadAttention {
+    /// Of features of this size, in heads that divide it.
+    #[track_caller]
+    pub fn new(size: usize, heads: usize) -> MultiheadAttention {
+        let out_proj = Linear::from_weights(
+            init::torch_default([size, size], size),
+            Some(Value::zeros([size]).cast(DType::F32)),
+        );
+        let (in_proj_weight, in_proj_bias) = projections(size, heads, heads);
+        MultiheadAttention {
+            in_proj_weight,
+            in_proj_bias: Some(in_proj_bias),
+            out_proj,
+            size,
+            heads,
+            kv_heads: heads,
+            causal: false,
+            rotary: None,
+            dropout: 0.0,
+        }
+    }
+
+    /// With fewer heads of keys and values, each shared by a group of query heads (Ainslie et al.
+    /// 2023); draws new weights.
+    #[track_caller]
+    pub fn kv_heads(mut self, kv_heads: usize) -> MultiheadAttention {
+        let (weight, bias) = projections(self.size, self.heads, kv_heads);
+        self.in_proj_weight = weight;
+        self.in_proj_bias = self.in_proj_bias.map(|_| bias);
+        MultiheadAttention { kv_heads, ..self }
+    }
+
+    /// Queries do not see later keys.
+    pub fn causal(self, causal: bool) -> MultiheadAttention {
+        MultiheadAttention { causal, ..self }
+    }
+
+    /// Queries and keys are turned by their positions; see [`rotary`].
+    pub fn rotary(self, base: f64) -> MultiheadAttention {
+        MultiheadAttention {
+            rotary: Some(base),
+            ..self
+        }
+    }
+
+    /// With dropout of the attention's weights.
+    pub fn dropout(self, p: f64) -> MultiheadAttention {
+        MultiheadAttention { dropout: p, ..self }
+    }
+
+    /// The same without biases.
+    pub fn without_bias(self) -> MultiheadAttention {
+        let out_proj = self.out_proj.without_bias();
+        MultiheadAttention {
+            in_proj_bias: None,
+            out_proj,
+            ..self
+        }
+    }
+
+    /// Attention of `[n, t, size]` to keys and values `[n, s, size]`; gives `[n, t, size]`. The
+    /// mask broadcasts to `[n, heads, t, s]`, as in [`scaled_dot_product_attention`].
+    #[track_caller]
+    pub fn attend(&self, query: &Value, key: &Value, value: &Value, mask: Option<&Value>) -> Value {
+        match self.attended(query, key, value, mask) {
+            Ok(y) | Err(y) => y,
+        }
+    }
+
+    #[track_caller]
+    fn attended(
+        &self,
+        query: &Value,
+        key: &Value,
+        value: &Value,
+        mask: Option<&Value>,
+    ) -> Result<Value, Value> {
+        for v in [query, key, value, &self.in_proj_weight.value()] {
+            if v.error().is_some() {
+                return Err(v.clone());
+            }
+        }
+        let fits = |v: &Value| v.rank() == 3 && v.shape()[2] == self.size;
+        if ![query, key, value].into_iter().all(fits) || key.shape() != value.shape() {
+            return Err(init::mistake(format!(
+                "attention of {} features takes [n, time, {}], keys like values, not query {}, key \
+                 {}, value {}",
+                self.size,
+                self.size,
+                query.shape(),
+                key.shape(),
+                value.shape()
+            )));
+        }
+        let head = self.size / self.heads;
+        let lengths = [self.size, self.kv_heads * head, self.kv_heads * head];
+        let weights = self.in_proj_weight.value().split(lengths, 0);
+        let biases = self
+            .in_proj_bias
+            .as_ref()
+            .map(|b| b.value().split(lengths, 0));
+        let project = |x: &Value, part: usize, heads: usize| {
+            let mut y = x.matmul(weights[part].t());
+            if let Some(biases) = &biases {
+                y = y + &biases[part];
+            }
+            let (n, time) = (x.shape()[0], x.shape()[1]);
+            y.reshape(Shape::from([n, time, heads, head]))
+                .transpose(1, 2)
+        };
+        let mut q = project(query, 0, self.heads);
+        let mut k = project(key, 1, self.kv_heads);
+        let mut v = project(value, 2, self.kv_heads);
+        if let Some(base) = self.rotary {
+            q = rotary(&q, base, 0);
+            k = rotary(&k, base, 0);
+        }
+        if self.kv_heads != self.heads {
+            let shared = |x: &Value| {
+                let [n, heads, time, head] = x.shape()[..] else {
+                    return x.clone();
+                };
+                let group = self.heads / heads;
+                let wide = x.unsqueeze(2).expand([n, heads, group, time, head]);
+                wide.reshape(Shape::from([n, heads * group, time, head]))
+            };
+            (k, v) = (shared(&k), shared(&v));
+        }
+        let (t, s) = (query.shape()[1], key.shape()[1]);
+        let mask = match (self.causal, mask) {
+            (false, mask) => mask.cloned(),
+            (true, None) => Some(causal_mask(t, s)),
+            (true, Some(mask)) if mask.dtype() == DType::Bool => Some(mask & causal_mask(t, s)),
+            (true, Some(mask)) => Some(causal_mask(t, s).select(mask, FORBIDDEN)),
+        };
+        let y = attend(&q, &k, &v, mask.as_ref(), self.dropout);
+        let y = y.transpose(1, 2).reshape(query.shape());
+        Ok(self.out_proj.forward(&y))
+    }
+}
+
+/// The weight and bias of the projections to queries, keys and values, or the mistake in both.
+#[track_caller]
+fn projections(size: usize, heads: usize, kv_heads: usize) -> (Parameter, Parameter) {
+    let divides = heads > 0 && kv_heads > 0 && size.is_multiple_of(heads);
+    if !divides || !heads.is_multiple_of(kv_heads) {
+        let mistake = init::mistake(format!(
+            "attention of {size} features in {heads} heads, {kv_heads} of keys: heads must divide \
+             the features, and heads of keys divide them"
+        ));
+        return (Parameter::new(mistake.clone()), Parameter::new(mistake));
+    }
+    let rows = size + 2 * kv_heads * (size / heads);
+    let weight = init::xavier_uniform([rows, size], 1.0);
+    (
+        Parameter::new(weight),
+        Parameter::new(Value::zeros([rows]).cast(DType::F32)),
+    )
+}
+
+impl Layer for MultiheadAttention {
+    /// Self-attention: `[n, time, size] -> [n, time, size]`.
+    #[track_caller]
+    fn forward(&self, x: &Value) -> Value {
+        self.attend(x, x, x, None)
+    }
+}

@@ -1,0 +1,379 @@
+//! Convolutions in any number of dimensions: windows of the input, multiplied with the kernels as
+//! matrices.
+
+use super::{Layer, Module, init};
+use crate::{Parameter, Shape, Value, vjp};
+
+/// A number for each spatial axis: of one number it is the same for all.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Each<const N: usize>(pub [usize; N]);
+
+macro_rules! each {
+    ($($t:ty),*) => {$(
+        impl<const N: usize> From<$t> for Each<N> {
+            fn from(n: $t) -> Self {
+                Each::from([n; N])
+            }
+        }
+        impl<const N: usize> From<[$t; N]> for Each<N> {
+            fn from(n: [$t; N]) -> Self {
+                // What is negative does not fit: layers report it as the largest number.
+                Each(n.map(|n| usize::try_from(n).unwrap_or(usize::MAX)))
+            }
+        }
+    )*};
+}
+each!(i32, usize);
+
+/// A convolution (a cross-correlation, as everywhere) over one spatial axis: `[n, channels, length]`.
+pub type Conv1d = Conv<1>;
+/// A convolution over two spatial axes: `[n, channels, height, width]`.
+pub type Conv2d = Conv<2>;
+/// A convolution over three spatial axes: `[n, channels, depth, height, width]`.
+pub type Conv3d = Conv<3>;
+/// A transposed convolution over one spatial axis.
+pub type ConvTranspose1d = ConvTranspose<1>;
+/// A transposed convolution over two spatial axes.
+pub type ConvTranspose2d = ConvTranspose<2>;
+
+/// A convolution over N spatial axes, with the names, layout and initial weights of PyTorch's
+/// `Conv1d`, `Conv2d` and `Conv3d`.
+///
+/// ```
+/// use toygrad::prelude::*;
+/// use toygrad::nn::Conv2d;
+/// let layer = Conv2d::new(3, 8, 5).stride(2).padding(2);
+/// assert_eq!(layer.weight.shape()[..], [8, 3, 5, 5]);
+/// assert_eq!(layer.forward(&Value::ones([4, 3, 28, 28])).shape()[..], [4, 8, 14, 14]);
+/// ```
+#[derive(Module, Clone, Debug)]
+pub struct Conv<const N: usize> {
+    /// `[outputs, inputs / groups, kernel..]`, drawn from U(-1/√fan, 1/√fan), where fan is the
+    /// product of all lengths but the first.
+    pub weight: Parameter,
+    /// `[outputs]`, drawn from the same.
+    pub bias: Option<Parameter>,
+    #[module(skip)]
+    options: Options<N>,
+}
+
+/// Where windows lie.
+#[derive(Clone, Copy, Debug)]
+struct Options<const N: usize> {
+    inputs: usize,
+    outputs: usize,
+    kernel: [usize; N],
+    stride: [usize; N],
+    padding: [usize; N],
+    dilation: [usize; N],
+    groups: usize,
+}
+
+impl<const N: usize> Options<N> {
+    fn new(inputs: usize, outputs: usize, kernel: Each<N>) -> Self {
+        Options {
+            inputs,
+            outputs,
+            kernel: kernel.0,
+            stride: [1; N],
+            padding: [0; N],
+            dilation: [1; N],
+            groups: 1,
+        }
+    }
+
+    /// A weight of `[first, second / groups, kernel..]` and a bias, or the mistake in both.
+    fn weights(&self, first: usize, second: usize) -> (Parameter, Parameter) {
+        let g = self.groups;
+        let divides = g > 0 && self.inputs.is_multiple_of(g) && self.outputs.is_multiple_of(g);
+        let shape: Shape = [first, second / g.max(1)]
+            .into_iter()
+            .chain(self.kernel)
+            .collect();
+        if !divides || self.kernel.contains(&0) || shape.checked_len().is_none() {
+            let mistake = init::mistake(format!(
+                "a convolution of {} to {} channels in {g} groups with kernels {:?}: groups must \
+                 divide both, and kernels be at least 1",
+                self.inputs, self.outputs, self.kernel
+            ));
+            return (Parameter::new(mistake.clone()), Parameter::new(mistake));
+        }
+        let fan = shape[1..].iter().product();
+        let bias = init::torch_default([self.outputs], fan);
+        (
+            Parameter::new(init::torch_default(shape, fan)),
+            Parameter::new(bias),
+        )
+    }
+
+    /// The mistake of an input that does not fit, else the rest of the work.
+    fn check(&self, name: &str, x: &Value, weight: &Value) -> Option<Value> {
+        if let Some(v) = [x, weight].into_iter().find(|v| v.error().is_some()) {
+            return Some(v.clone());
+        }
+        let positive = !self.stride.contains(&0) && !self.dilation.contains(&0);
+        // Far below where a sum or product of them could overflow.
+        let all = [self.kernel, self.stride, self.padding, self.dilation];
+        let sane = all.iter().flatten().all(|&n| n < 1 << 20);
+        if !positive || !sane {
+            return Some(init::mistake(format!(
+                "`{name}`: stride {:?} and dilation {:?} must be at least 1, and they and padding \
+                 {:?} not negative or huge",
+                self.stride, self.dilation, self.padding
+            )));
+        }
+        (x.rank() != N + 2 || x.shape()[1] != self.inputs).then(|| {
+            init::mistake(format!(
+                "`{name}` takes [n, {}, {N} spatial axes], not {}",
+                self.inputs,
+                x.shape()
+            ))
+        })
+    }
+}
+
+impl<const N: usize> Conv<N> {
+    /// Of `inputs` to `outputs` channels, with stride 1, no padding, dilation 1, one group. Sizes
+    /// are one number for all axes or one for each: `3`, `[3, 5]`.
+    #[track_caller]
+    pub fn new(inputs: usize, outputs: usize, kernel: impl Into<Each<N>>) -> Self {
+        let options = Options::new(inputs, outputs, kernel.into());
+        let (weight, bias) = options.weights(outputs, inputs);
+        Conv {
+            weight,
+            bias: Some(bias),
+            options,
+        }
+    }
+
+    /// With windows this far apart.
+    pub fn stride(mut self, stride: impl Into<Each<N>>) -> Self {
+        self.options.stride = stride.into().0;
+        self
+    }
+
+    /// With so many zeros on both sides of each axis.
+    pub fn padding(mut self, padding: impl Into<Each<N>>) -> Self {
+        self.options.padding = padding.into().0;
+        self
+    }
+
+    /// With the positions of a window this far apart.
+    pub fn dilation(mut self, dilation: impl Into<Each<N>>) -> Self {
+        self.options.dilation = dilation.into().0;
+        self
+    }
+
+    /// With channels in groups that do not see each other; draws new weights. As many groups as
+    /// inputs make a depthwise convolution.
+    #[track_caller]
+    pub fn groups(mut self, groups: usize) -> Self {
+        self.options.groups = groups;
+        let (weight, bias) = self
+            .options
+            .weights(self.options.outputs, self.options.inputs);
+        self.weight = weight;
+        self.bias = self.bias.map(|_| bias);
+        self
+    }
+
+    /// The same without a bias.
+    pub fn without_bias(self) -> Self {
+        Conv { bias: None, ..self }
+    }
+}
+
+impl<const N: usize> Layer for Conv<N> {
+    /// `[n, inputs, l..] -> [n, outputs, m..]` with `m = (l + 2 padding - dilation (kernel - 1) -
+    /// 1) / stride + 1`.
+    #[track_caller]
+    fn forward(&self, x: &Value) -> Value {
+        let weight = self.weight.value();
+        match self.options.check("convolution", x, &weight) {
+            Some(mistake) => mistake,
+            None => with_bias(convolve(x, &weight, &self.options), &self.bias),
+        }
+    }
+}
+
+/// The convolution of an input and weights that fit.
+#[track_caller]
+fn convolve<const N: usize>(x: &Value, weight: &Value, o: &Options<N>) -> Value {
+    let (n, groups) = (x.shape()[0], o.groups);
+    let padded = match o.padding.iter().all(|&p| p == 0) {
+        true => x.clone(),
+        false => {
+            let widths = o.padding.map(|p| (p, p));
+            x.pad([&[(0, 0), (0, 0)], &widths[..]].concat())
+        }
+    };
+    let windows = spread(padded, o.kernel, o.stride, o.dilation);
+    if windows.error().is_some() {
+        return windows;
+    }
+    let positions: Vec<usize> = windows.shape()[2..2 + N].to_vec();
+    // [n, channels, positions.., kernel..] to [n, groups, channels of a group x kernel, positions].
+    let order: Vec<usize> = (0..2).chain(2 + N..2 + 2 * N).chain(2..2 + N).collect();
+    let depth = o.inputs / groups * o.kernel.iter().product::<usize>();
+    let area = positions.iter().product();
+    let columns = windows.permute(order);
+    let y = match groups {
+        1 => {
+            let kernels = weight.reshape(Shape::from([o.outputs, depth]));
+            kernels.matmul(columns.reshape(Shape::from([n, depth, area])))
+        }
+        _ => {
+            let kernels = weight.reshape(Shape::from([groups, o.outputs / groups, depth]));
+            kernels.matmul(columns.reshape(Shape::from([n, groups, depth, area])))
+        }
+    };
+    let shape: Shape = [n, o.outputs].into_iter().chain(positions).collect();
+    y.reshape(shape)
+}
+
+/// Windows along the spatial axes: `[n, c, positions.., kernel..]`.
+#[track_caller]
+pub(super) fn spread<const N: usize>(
+    x: Value,
+    kernel: [usize; N],
+    stride: [usize; N],
+    dilation: [usize; N],
+) -> Value {
+    (0..N).fold(x, |x, i| {
+        x.windows(2 + i as isize, kernel[i], stride[i], dilation[i])
+    })
+}
+
+#[track_caller]
+fn with_bias(y: Value, bias: &Option<Parameter>) -> Value {
+    match bias {
+        Some(bias) if y.error().is_none() => {
+            let ones = std::iter::repeat_n(1, y.rank().saturating_sub(2));
+            let shape: Shape = [y.shape()[1]].into_iter().chain(ones).collect();
+            y + bias.value().reshape(shape)
+        }
+        _ => y,
+    }
+}
+
+/// A transposed convolution over N spatial axes: what the gradient of a convolution by its input
+/// is, with the names and layout of PyTorch's `ConvTranspose2d`.
+///
+/// ```
+/// use toygrad::prelude::*;
+/// use toygrad::nn::ConvTranspose2d;
+/// let layer = ConvTranspose2d::new(8, 3, 4).stride(2).padding(1);
+/// assert_eq!(layer.weight.shape()[..], [8, 3, 4, 4]);
+/// assert_eq!(layer.forward(&Value::ones([2, 8, 7, 7])).shape()[..], [2, 3, 14, 14]);
+/// ```
+#[derive(Module, Clone, Debug)]
+pub struct ConvTranspose<const N: usize> {
+    /// `[inputs, outputs / groups, kernel..]`, drawn from U(-1/√fan, 1/√fan), where fan is the
+    /// product of all lengths but the first.
+    pub weight: Parameter,
+    /// `[outputs]`, drawn from the same.
+    pub bias: Option<Parameter>,
+    #[module(skip)]
+    options: Options<N>,
+    #[module(skip)]
+    output_padding: [usize; N],
+}
+
+impl<const N: usize> ConvTranspose<N> {
+    /// Of `inputs` to `outputs` channels, with stride 1, no padding, dilation 1, one group.
+    #[track_caller]
+    pub fn new(inputs: usize, outputs: usize, kernel: impl Into<Each<N>>) -> Self {
+        let options = Options::new(inputs, outputs, kernel.into());
+        let (weight, bias) = options.weights(inputs, outputs);
+        ConvTranspose {
+            weight,
+            bias: Some(bias),
+            options,
+            output_padding: [0; N],
+        }
+    }
+
+    /// With outputs of neighbouring positions this far apart.
+    pub fn stride(mut self, stride: impl Into<Each<N>>) -> Self {
+        self.options.stride = stride.into().0;
+        self
+    }
+
+    /// With so much cut from both ends of each axis of the output.
+    pub fn padding(mut self, padding: impl Into<Each<N>>) -> Self {
+        self.options.padding = padding.into().0;
+        self
+    }
+
+    /// With so much added to the end of each axis of the output, less than the stride: several
+    /// lengths of a convolution's input give one output, and this says which.
+    pub fn output_padding(mut self, padding: impl Into<Each<N>>) -> Self {
+        self.output_padding = padding.into().0;
+        self
+    }
+
+    /// With the positions of a kernel this far apart.
+    pub fn dilation(mut self, dilation: impl Into<Each<N>>) -> Self {
+        self.options.dilation = dilation.into().0;
+        self
+    }
+
+    /// With channels in groups that do not see each other; draws new weights.
+    #[track_caller]
+    pub fn groups(mut self, groups: usize) -> Self {
+        self.options.groups = groups;
+        let (weight, bias) = self
+            .options
+            .weights(self.options.inputs, self.options.outputs);
+        self.weight = weight;
+        self.bias = self.bias.map(|_| bias);
+        self
+    }
+
+    /// The same without a bias.
+    pub fn without_bias(self) -> Self {
+        ConvTranspose { bias: None, ..self }
+    }
+}
+
+impl<const N: usize> Layer for ConvTranspose<N> {
+    /// `[n, inputs, l..] -> [n, outputs, m..]` with `m = (l - 1) stride - 2 padding + dilation
+    /// (kernel - 1) + output padding + 1`.
+    #[track_caller]
+    fn forward(&self, x: &Value) -> Value {
+        let (o, weight) = (&self.options, self.weight.value());
+        if let Some(mistake) = o.check("transposed convolution", x, &weight) {
+            return mistake;
+        }
+        let length = |i: usize| {
+            let l = x.shape()[2 + i];
+            let whole = l.saturating_sub(1) * o.stride[i] + o.dilation[i] * (o.kernel[i] - 1) + 1;
+            let fits = l > 0 && self.output_padding[i] < o.stride[i].max(o.dilation[i]);
+            let m = (whole + self.output_padding[i]).checked_sub(2 * o.padding[i]);
+            m.filter(|&m| fits && m > 0)
+        };
+        let Some(lengths) = (0..N).map(length).collect::<Option<Vec<_>>>() else {
+            return init::mistake(format!(
+                "`transposed convolution` of {}: output padding {:?} must be less than the stride, \
+                 and something be left of the output",
+                x.shape(),
+                self.output_padding
+            ));
+        };
+        // The convolution that this is the transpose of: from our outputs to our inputs. Its input
+        // matters for its shape only, and is never computed.
+        let adjoint = Options {
+            inputs: o.outputs,
+            outputs: o.inputs,
+            ..*o
+        };
+        let shape: Shape = [x.shape()[0], o.outputs]
+            .into_iter()
+            .chain(lengths)
+            .collect();
+        let image = x.sum().expand(shape);
+        let y = convolve(&image, &weight, &adjoint);
+        let transposed = vjp(&[y], &[x.clone()], [&image]).pop();
+        with_bias(transposed.unwrap_or(image), &self.bias)
+    }
+}
