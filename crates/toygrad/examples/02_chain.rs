@@ -30,7 +30,10 @@ pub fn main() -> Result<()> {
         ("w1", &w1.value(), "da * x", d_a * x),
     ];
     println!("loss = (w2 * relu(w1 * x) - {target})² at x = {x}\n");
-    println!("{:14} {:>8} {:>10}   by the chain rule", "", "value", "gradient");
+    println!(
+        "{:14} {:>8} {:>10}   by the chain rule",
+        "", "value", "gradient"
+    );
     for (name, value, rule, by_hand) in rows {
         let gradient = grads.of(value).unwrap_or(Value::from(0.0));
         println!("{name:14} {value:>8.3} {gradient:>10.3}   {rule} = {by_hand:.3}");

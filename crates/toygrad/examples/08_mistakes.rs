@@ -19,7 +19,11 @@ pub fn main() -> Result<()> {
         panic!("shapes [8, 3] and [5] do not fit");
     };
     println!("error: {error}\n");
-    assert!(error.to_string().contains("cannot add shapes [8, 3] and [5]"));
+    assert!(
+        error
+            .to_string()
+            .contains("cannot add shapes [8, 3] and [5]")
+    );
 
     // A Value knows whether it carries one, and prints as what it is.
     assert!(loss.error().is_some());

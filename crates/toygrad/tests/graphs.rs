@@ -365,3 +365,19 @@ fn random_graphs_are_varied() {
     let nonzero = |v: &Value| numbers(v).iter().any(|x| *x != 0.0 && x.is_finite());
     assert!(count(&nonzero) == 100);
 }
+
+/// Work is split by its size, never by the number of threads.
+#[test]
+fn one_thread_and_two_give_the_same_bits() {
+    let bits = |seed: u64, threads: usize| {
+        toygrad::set_num_threads(threads);
+        let (_, values) = graph(seed);
+        evaluate(&values).expect("evaluates");
+        let all = values.iter().flat_map(numbers);
+        all.map(f64::to_bits).collect::<Vec<u64>>()
+    };
+    // Those with seed 0 modulo 10 are the largest.
+    for seed in (0..400).step_by(10) {
+        assert_eq!(bits(seed, 1), bits(seed, 2), "graph {seed}");
+    }
+}
