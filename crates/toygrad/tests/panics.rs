@@ -353,7 +353,7 @@ fn every_operation_gives_numbers_or_an_error() {
         // What is given back is what was put in.
         let lenient = ["manual_seed", "set"];
         let (mut right, mut wrong) = (0, 0);
-        for seed in 0..TRIES {
+        for seed in 0..TRIES * effort() {
             let mut f = Fuzz {
                 rng: Rng(seed * 1000 + 17),
                 huge: false,
@@ -386,7 +386,7 @@ fn every_operation_gives_numbers_or_an_error() {
 #[test]
 fn derivatives_of_everything_give_numbers_or_an_error() {
     for (names, operation) in OPERATIONS {
-        for seed in 0..TRIES / 2 {
+        for seed in 0..TRIES / 2 * effort() {
             let mut f = Fuzz {
                 rng: Rng(seed * 1000 + 18),
                 huge: false,
@@ -410,7 +410,7 @@ fn derivatives_of_everything_give_numbers_or_an_error() {
 #[test]
 fn huge_arrays_are_rejected_or_stay_unevaluated() {
     for (_, operation) in OPERATIONS {
-        for seed in 0..TRIES {
+        for seed in 0..TRIES * effort() {
             let mut f = Fuzz {
                 rng: Rng(seed * 1000 + 19),
                 huge: true,
