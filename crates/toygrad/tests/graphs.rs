@@ -466,3 +466,44 @@ fn like_graphs_are_told_apart() {
         assert_ne!(numbers(a), numbers(b), "{a} and {b}");
     }
 }
+
+/// Whole numbers and truth values have no rounding: equal to the last digit.
+#[test]
+fn graphs_of_whole_numbers_are_exact() {
+    for seed in 0..100 * effort() {
+        let mut rng = Rng(seed);
+        let dtype = *rng.pick(&[DType::I64, DType::U8]);
+        let shape = [[3, 4], [40, 50]][usize::from(seed % 10 == 0)];
+        let mut items: Vec<Value> = (0..3)
+            .map(|_| rng.array(&shape, dtype, (-20.0, 20.0)))
+            .collect();
+        for _ in 0..12 {
+            let (a, b, c) = (
+                rng.pick(&items).clone(),
+                rng.pick(&items).clone(),
+                rng.pick(&items).clone(),
+            );
+            let next = match rng.below(14) {
+                0 => &a + &b,
+                1 => &a - &b,
+                2 => (&a * &b) % 1000,
+                3 => &a % &b,
+                4 => a.maximum(&b),
+                5 => a.minimum(&b),
+                6 => a.abs() - b.sign(),
+                7 => a.lt(&b).select(&b, &c),
+                8 => (a.le(&b) & b.ne(&c) | !c.eq(7)).select(&a, &c),
+                9 => a.sort(1, true).0,
+                10 => a.sum_keepdim(1) % 50 + &b,
+                11 => a.cumsum(0) % 99 - &b,
+                12 => a.flip(1).relu() - a.argmax(1).unsqueeze(-1),
+                _ => -&a,
+            };
+            items.push(next);
+        }
+        for v in items.iter().rev().take(4) {
+            let wanted = oracle(std::slice::from_ref(v)).expect("the reference");
+            assert_eq!(numbers(v), wanted[0], "graph {seed}, {dtype}");
+        }
+    }
+}
