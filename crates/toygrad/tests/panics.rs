@@ -425,6 +425,25 @@ fn huge_arrays_are_rejected_or_stay_unevaluated() {
     }
 }
 
+/// What cannot be held in memory is an error where it is read.
+#[test]
+fn arrays_beyond_memory_are_errors() {
+    let huge = [1usize << 44];
+    let x = Value::full(huge, 1.0);
+    let wide = Value::from([1.0, 2.0]).expand([1 << 44, 2]);
+    for v in [
+        &x,
+        &x.sin(),
+        &x.cast(DType::U8),
+        &(&wide * 2.0),
+        &wide.cumsum(0).sum(),
+        &Value::rand(huge),
+    ] {
+        assert!(v.error().is_none(), "it can be recorded");
+        assert!(v.to_vec::<f32>().is_err(), "but not be held: {v:?}");
+    }
+}
+
 /// The list above has every public function of the engine.
 #[test]
 fn no_public_function_is_missing() {

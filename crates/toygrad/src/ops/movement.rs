@@ -574,7 +574,7 @@ impl Value {
         let lengths = |(n, t): (&usize, &usize)| n.checked_mul(*t);
         let shape: Option<Shape> = self.shape().iter().zip(times).map(lengths).collect();
         let wanted = times.iter().chain(self.shape().iter()).map(|&n| n.max(1));
-        let fits = wanted.map(|n| n as f64).product::<f64>() < isize::MAX as f64;
+        let fits = wanted.map(|n| n as f64).product::<f64>() <= Shape::MAX_ELEMENTS as f64;
         let Some(shape) = shape.filter(|_| times.len() == self.rank() && fits) else {
             return self.cannot(at, format!("repeat {times:?} times the"), None);
         };
