@@ -5,7 +5,7 @@
 
 use toygrad::prelude::*;
 
-pub fn main() -> Result<()> {
+pub(crate) fn main() -> Result<()> {
     let x = Parameter::new(1.5);
     let square = &x * &x;
     let y = square.sin();

@@ -4,7 +4,7 @@
 
 use toygrad::prelude::*;
 
-pub fn main() -> Result<()> {
+pub(crate) fn main() -> Result<()> {
     let (x, target) = (2.0, 1.0);
     let w1 = Parameter::new(0.8);
     let w2 = Parameter::new(-0.5);

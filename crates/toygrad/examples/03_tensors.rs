@@ -5,7 +5,7 @@
 
 use toygrad::prelude::*;
 
-pub fn main() -> Result<()> {
+pub(crate) fn main() -> Result<()> {
     let table = Value::from([[1.0, 2.0, 3.0], [4.0, 5.0, 6.0]]);
     println!("a table {table}\n");
 

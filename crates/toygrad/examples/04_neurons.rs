@@ -51,7 +51,7 @@ fn matrix(layer: &[Neuron]) -> (Parameter, Parameter) {
     (Parameter::new(weights), Parameter::new(biases))
 }
 
-pub fn main() -> Result<()> {
+pub(crate) fn main() -> Result<()> {
     // 32 neurons that rise or fall one after the other from -1 to 1, at random.
     manual_seed(4);
     let random = Value::rand([96]).to_vec::<f64>()?;

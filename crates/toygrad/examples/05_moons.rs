@@ -27,7 +27,7 @@ fn network(layers: &[Weights], point: &[f64]) -> Value {
     values.remove(0)
 }
 
-pub fn main() -> Result<()> {
+pub(crate) fn main() -> Result<()> {
     let (points, labels) = data::moons(40, 0.05, 1);
     let points: Vec<[f64; 2]> = points
         .to_vec::<f64>()?

@@ -10,7 +10,7 @@ fn valley(v: &Value) -> Value {
     (1.0 - &x).square() + 100.0 * (y - x.square()).square()
 }
 
-pub fn main() -> Result<()> {
+pub(crate) fn main() -> Result<()> {
     // Any order: the derivatives of sin at 1 are cos, -sin, -cos, sin.
     let x = Value::from(1.0);
     let mut y = x.sin();
@@ -46,7 +46,12 @@ pub fn main() -> Result<()> {
     // Forward mode: how the result moves when the input moves along a direction.
     let v = Value::from([0.5, 2.0]);
     let curve = Value::stack([v.prod(), v.square().sum()], 0);
-    let along = jvp(&[curve.clone()], [&v], &[Value::from([1.0, -1.0])]).remove(0);
+    let along = jvp(
+        std::slice::from_ref(&curve),
+        [&v],
+        &[Value::from([1.0, -1.0])],
+    )
+    .remove(0);
     println!("the direction (1, -1) is pushed to {along}");
     println!("all partial derivatives: {}", jacobian(&curve, &v));
     assert_eq!(along.to_vec::<f64>()?, [1.5, -3.0]);

@@ -19,7 +19,7 @@ fn root(x: &Value) -> Value {
     custom([x], forward, backward)
 }
 
-pub fn main() -> Result<()> {
+pub(crate) fn main() -> Result<()> {
     let x = Value::from([-3.0, 0.0, 2.0, 10.0]);
     let y = root(&x);
     println!("x                 {x}");

@@ -5,7 +5,7 @@
 
 use toygrad::prelude::*;
 
-pub fn main() -> Result<()> {
+pub(crate) fn main() -> Result<()> {
     let features = Value::rand([8, 4]);
     let weights = Parameter::new(Value::rand([4, 3]));
     let bias = Parameter::new(Value::rand([5]));

@@ -371,7 +371,7 @@ fn the_same_graph_twice_has_the_same_bits() {
         let bits = || {
             let (_, values) = graph(seed);
             evaluate(&values).expect("evaluates");
-            let all = values.iter().flat_map(|v| numbers(v));
+            let all = values.iter().flat_map(numbers);
             all.map(f64::to_bits).collect::<Vec<u64>>()
         };
         assert_eq!(bits(), bits(), "graph {seed}");
@@ -412,7 +412,7 @@ fn one_thread_and_two_give_the_same_bits() {
 #[test]
 fn a_compiled_graph_replays_with_other_numbers() {
     for seed in 0..60 * effort() {
-        let mut recorded = compile(|x: Vec<Value>| build(Builder::new(seed, Some(&x))).1);
+        let recorded = compile(|x: Vec<Value>| build(Builder::new(seed, Some(&x))).1);
         for call in 0..3 {
             let mut rng = Rng(seed * 10 + call);
             let drawn = Builder::new(seed, None).leaves;

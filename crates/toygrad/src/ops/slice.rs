@@ -84,16 +84,22 @@ impl From<RangeFull> for SliceItem {
 /// ```
 #[macro_export]
 macro_rules! s {
+    (@item $r:expr) => {{
+        // `5..1` is a range from 5 down to 1 where the step is negative.
+        #[allow(clippy::reversed_empty_ranges)]
+        let item = $r;
+        $crate::SliceItem::from(item)
+    }};
     (@ [$($done:expr),*]) => { [$($done),*] };
     (@ [$($done:expr),*] $r:expr ; $step:expr) => {
-        [$($done,)* $crate::SliceItem::from($r).step($step)]
+        [$($done,)* $crate::s!(@item $r).step($step)]
     };
     (@ [$($done:expr),*] $r:expr ; $step:expr, $($rest:tt)*) => {
-        $crate::s!(@ [$($done,)* $crate::SliceItem::from($r).step($step)] $($rest)*)
+        $crate::s!(@ [$($done,)* $crate::s!(@item $r).step($step)] $($rest)*)
     };
-    (@ [$($done:expr),*] $r:expr) => { [$($done,)* $crate::SliceItem::from($r)] };
+    (@ [$($done:expr),*] $r:expr) => { [$($done,)* $crate::s!(@item $r)] };
     (@ [$($done:expr),*] $r:expr, $($rest:tt)*) => {
-        $crate::s!(@ [$($done,)* $crate::SliceItem::from($r)] $($rest)*)
+        $crate::s!(@ [$($done,)* $crate::s!(@item $r)] $($rest)*)
     };
     ($($items:tt)*) => { $crate::s!(@ [] $($items)*) };
 }
