@@ -83,15 +83,16 @@ fn wide_graphs_are_as_good_as_deep_ones() {
 /// Twice the nodes take about twice the time: nothing is quadratic.
 #[test]
 fn time_is_linear_in_nodes() {
-    let time = |length: usize| {
+    let once = |length: usize| {
         on_a_small_stack(move || {
             let x = Parameter::new(2.0);
             chain(&x.value(), length).backward()?;
             Ok(())
         })
     };
-    time(1000);
-    let (short, long) = (time(LENGTH / 20), time(LENGTH / 5));
+    // The best of several: other tests run beside this one.
+    let time = |length: usize| (0..4).map(|_| once(length)).min().unwrap_or_default();
+    let (short, long) = (time(LENGTH / 40), time(LENGTH / 10));
     let ratio = long.as_secs_f64() / short.as_secs_f64();
     assert!(
         ratio < 14.0,
