@@ -1,6 +1,6 @@
 //! What can go wrong, and where it did.
 
-use crate::{DType, Shape, Value};
+use crate::{DType, Shape};
 use std::fmt;
 use std::panic::Location;
 use std::path::{Path, PathBuf};
@@ -122,14 +122,6 @@ impl Error {
             place,
             message: message.into(),
         }))
-    }
-}
-
-impl From<Error> for Value {
-    /// A Value that carries the mistake: how a function of Values reports one of its own.
-    #[track_caller]
-    fn from(error: Error) -> Value {
-        Value::failed(error, Location::caller())
     }
 }
 

@@ -58,9 +58,10 @@ pub use graph::{Value, no_grad};
 pub use lanes::{Lanes, Level};
 pub use ops::create::{Count, Nested};
 pub use ops::matmul::einsum;
-pub use ops::movement::{Dims, SliceItem, broadcast_all};
+pub use ops::movement::{Dims, broadcast_all};
 pub use ops::pointwise::ROWS;
 pub use ops::random::{RandomState, manual_seed, random_state, set_random_state};
+pub use ops::slice::SliceItem;
 pub use shape::{Axes, Shape};
 
 /// What a program that uses toygrad wants in scope.

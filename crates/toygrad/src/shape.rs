@@ -17,13 +17,17 @@ impl Shape {
     /// The most axes that a [`Value`](crate::Value) can have.
     pub const MAX_RANK: usize = 32;
 
+    /// More than any machine can address, and few enough that the bytes of thousands of arrays
+    /// can be added up.
+    pub(crate) const MAX_ELEMENTS: usize = 1 << 48;
+
     /// How many elements an array of this shape has, if there can be one: it has at most
-    /// [`MAX_RANK`](Shape::MAX_RANK) axes, and the product of its lengths fits an `isize` (axes of
-    /// length 0 left out, so that this holds for any part of it too).
+    /// [`MAX_RANK`](Shape::MAX_RANK) axes, and the product of its lengths is one that a machine
+    /// can count (axes of length 0 left out, so that this holds for any part of it too).
     pub fn checked_len(&self) -> Option<usize> {
         let fits = |n: usize, &d: &usize| {
             n.checked_mul(d.max(1))
-                .filter(|&n| n <= isize::MAX as usize)
+                .filter(|&n| n <= Shape::MAX_ELEMENTS)
         };
         let n = self.0.iter().try_fold(1usize, fits)?;
         match self.0.contains(&0) {

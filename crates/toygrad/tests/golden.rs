@@ -126,9 +126,11 @@ fn apply(name: &str, x: &[Value]) -> Value {
         .apply(x)
 }
 
-/// The parts of each case: name to (shape, numbers).
-fn cases() -> BTreeMap<&'static str, BTreeMap<&'static str, (Vec<usize>, Vec<f64>)>> {
-    let mut cases: BTreeMap<_, BTreeMap<_, _>> = BTreeMap::new();
+/// Shape and numbers of each part of a case.
+type Parts = BTreeMap<&'static str, (Vec<usize>, Vec<f64>)>;
+
+fn cases() -> BTreeMap<&'static str, Parts> {
+    let mut cases: BTreeMap<_, Parts> = BTreeMap::new();
     for line in include_str!("golden/golden.csv").lines() {
         let [name, part, shape, numbers] = line.split(',').collect::<Vec<_>>()[..] else {
             panic!("four columns, not {line}");

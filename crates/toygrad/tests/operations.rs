@@ -333,3 +333,28 @@ fn shapes_follow_numpy() {
         assert_eq!(y.shape()[..], *shape, "{y:?}");
     }
 }
+
+/// Work is split by its size, never by the number of threads.
+#[test]
+fn one_thread_and_two_give_the_same_bits() {
+    const HUGE: &[Case] = cases! {
+        "sum of a million" [[1_000_000]] x => x[0].sin().sum();
+        "a wide layer" [[300, 310], [310, 320]] x => x[0].matmul(&x[1]).tanh();
+        "columns" [[1000, 500]] x => x[0].exp().sum_axis(0);
+    };
+    for case in LARGE.iter().chain(HUGE) {
+        let bits = |threads: usize| {
+            toygrad::set_num_threads(threads);
+            let x = inputs(case, DType::F32, 24);
+            let y = (case.f)(&x);
+            let mut all = vec![y.clone()];
+            if y.dtype().is_float() {
+                all.extend(toygrad::gradients(&y.square().mean(), &x));
+            }
+            toygrad::evaluate(&all).expect("evaluates");
+            let bits = all.iter().flat_map(numbers).map(f64::to_bits);
+            bits.collect::<Vec<u64>>()
+        };
+        assert!(bits(1) == bits(2), "{}", case.name);
+    }
+}

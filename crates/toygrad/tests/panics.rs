@@ -5,7 +5,11 @@
 mod common;
 use common::*;
 use std::collections::BTreeSet;
-use toygrad::*;
+use toygrad::{
+    DType, Parameter, PrintOptions, ROWS, RandomState, SliceItem, Value, broadcast_all, custom,
+    einsum, evaluate, gradcheck, gradients, hessian, hvp, jacobian, jvp, manual_seed, no_grad,
+    random_state, set_random_state, vjp,
+};
 
 struct Fuzz {
     rng: Rng,
@@ -270,8 +274,8 @@ const OPERATIONS: &[(&[&str], Operation)] = operations! {
     gt ge clamp |f| [f.value().gt(f.value()), f.value().ge(f.value()), f.value().clamp(f.value(), f.number())];
     no_grad |f| [no_grad(|| f.value() * f.value())];
     gradients |f| { let x = f.value(); gradients(&(&x * f.value()).sum(), [x, f.value()]) };
-    vjp |f| { let x = f.value(); vjp(&[x.square(), f.value()], &f.values(), [x]) };
-    jvp |f| { let x = f.value(); jvp(&[x.square(), f.value()], [x], &f.values()) };
+    vjp |f| { let x = f.value(); vjp(&[x.square(), f.value()], &[f.value(), Value::from(1.0)], [x]) };
+    jvp |f| { let x = f.value(); jvp(&[x.square(), f.value()], [&x], &f.values()).into_iter().chain(jvp(&[x.exp()], [&x], &[f.value()])).collect::<Vec<_>>() };
     hvp |f| { let x = f.value(); [hvp(&x.square().sum(), &x, f.value())] };
     jacobian |f| {
         let (x, y) = (f.value(), f.value());
@@ -346,8 +350,10 @@ const TRIES: u64 = 150;
 #[test]
 fn every_operation_gives_numbers_or_an_error() {
     for (names, operation) in OPERATIONS {
+        // What is given back is what was put in.
+        let lenient = ["manual_seed", "set"];
         let (mut right, mut wrong) = (0, 0);
-        for seed in 0..TRIES {
+        for seed in 0..TRIES * effort() {
             let mut f = Fuzz {
                 rng: Rng(seed * 1000 + 17),
                 huge: false,
@@ -371,7 +377,7 @@ fn every_operation_gives_numbers_or_an_error() {
             }
         }
         assert!(
-            right >= 3 && (wrong >= 3 || names[0] == "manual_seed"),
+            right >= 3 && (wrong >= 3 || lenient.contains(&names[0])),
             "{names:?}: {right} right, {wrong} wrong"
         );
     }
@@ -380,7 +386,7 @@ fn every_operation_gives_numbers_or_an_error() {
 #[test]
 fn derivatives_of_everything_give_numbers_or_an_error() {
     for (names, operation) in OPERATIONS {
-        for seed in 0..TRIES / 2 {
+        for seed in 0..TRIES / 2 * effort() {
             let mut f = Fuzz {
                 rng: Rng(seed * 1000 + 18),
                 huge: false,
@@ -404,7 +410,7 @@ fn derivatives_of_everything_give_numbers_or_an_error() {
 #[test]
 fn huge_arrays_are_rejected_or_stay_unevaluated() {
     for (_, operation) in OPERATIONS {
-        for seed in 0..TRIES {
+        for seed in 0..TRIES * effort() {
             let mut f = Fuzz {
                 rng: Rng(seed * 1000 + 19),
                 huge: true,
@@ -416,6 +422,25 @@ fn huge_arrays_are_rejected_or_stay_unevaluated() {
                 let _ = jvp(&[total], [y], &[Value::from(1.0)]);
             }
         }
+    }
+}
+
+/// What cannot be held in memory is an error where it is read.
+#[test]
+fn arrays_beyond_memory_are_errors() {
+    let huge = [1usize << 44];
+    let x = Value::full(huge, 1.0);
+    let wide = Value::from([1.0, 2.0]).expand([1 << 44, 2]);
+    for v in [
+        &x,
+        &x.sin(),
+        &x.cast(DType::U8),
+        &(&wide * 2.0),
+        &wide.cumsum(0).sum(),
+        &Value::rand(huge),
+    ] {
+        assert!(v.error().is_none(), "it can be recorded");
+        assert!(v.to_vec::<f32>().is_err(), "but not be held: {v:?}");
     }
 }
 

@@ -69,6 +69,7 @@ fn compute(values: &[Value]) -> Result<()> {
     }
     let inputs = c.bindings.buffers()?;
     let program = cache::program(c.key.clone(), || new_program(&c.graph(is_known), &[]));
+    affordable(values, &program)?;
     let mut slots: Vec<Slot> = inputs.iter().map(|b| Slot::Read(b)).collect();
     let bound = Bound {
         numbers: &c.bindings.numbers,
@@ -89,6 +90,20 @@ fn compute(values: &[Value]) -> Result<()> {
         }
     }
     Ok(())
+}
+
+/// Memory that is not there is an error, not the end of the process. Only large programs ask.
+#[track_caller]
+fn affordable(values: &[Value], program: &Program) -> Result<()> {
+    let bytes = |v: &Value| v.elements().saturating_mul(v.dtype().size());
+    let results = values.iter().map(bytes).fold(0, usize::saturating_add);
+    let total = results.saturating_add(program.arena);
+    match total < 1 << 30 || Vec::<u8>::new().try_reserve_exact(total).is_ok() {
+        true => Ok(()),
+        false => Err(Error::read(format!(
+            "computing this takes {total} bytes of memory"
+        ))),
+    }
 }
 
 fn new_program(graph: &Graph, over: &[(usize, u32)]) -> Program {

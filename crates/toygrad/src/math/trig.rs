@@ -89,7 +89,9 @@ fn angle<T: Real, I: Isa>(a: T, b: T, left: bool) -> T {
     let num = pick(steep, -b, pick(middle, a - b, a));
     let den = pick(steep, a, pick(middle, a + b, b));
     let turn = pick(steep, T::of(0.5), pick(middle, T::of(0.25), T::of(0.0)));
-    let t = pick(num == T::of(0.0), num, num / den);
+    // Both are zero at the origin alone, where the angle is that of the axis; not so 0 beside NaN.
+    let origin = (num == T::of(0.0)) & (den == T::of(0.0));
+    let t = pick(origin, num, num / den);
     let turn = pick(left, T::of(1.0) - turn, turn);
     let t = pick(left, -t, t);
     let z = t * t;

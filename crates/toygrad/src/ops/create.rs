@@ -3,7 +3,7 @@
 use crate::dtype::Element;
 use crate::error::Caller;
 use crate::graph::build::mistake;
-use crate::{DType, Shape, Value};
+use crate::{DType, Error, Shape, Value};
 use std::ops::Range;
 use std::panic::Location;
 
@@ -85,6 +85,14 @@ impl<T: Element> FromIterator<T> for Value {
         let elements: Vec<T> = iter.into_iter().collect();
         let shape = Shape::from([elements.len()]);
         Value::pack(elements, shape, Location::caller())
+    }
+}
+
+impl From<Error> for Value {
+    /// A Value that carries the mistake: how a function of Values reports one of its own.
+    #[track_caller]
+    fn from(error: Error) -> Value {
+        Value::failed(error, Location::caller())
     }
 }
 

@@ -11,4 +11,5 @@ pub mod pointwise;
 pub mod random;
 pub mod reduce;
 mod rows;
+pub mod slice;
 pub(crate) mod special;

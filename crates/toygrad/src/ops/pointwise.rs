@@ -340,7 +340,7 @@ rows! {
         domain: [(0.3, 5.0)],
     }
     /// The derivative of order n of `digamma` at x; n is a whole number, by which it has no
-    /// derivative (0 is given).
+    /// derivative (0 is given). Of negative x it is NaN for orders above 1.
     Float polygamma(n, x) -> y {
         exact: crate::ops::special::polygamma(n, x),
         lanes: T::polygamma::<I>(n, x),

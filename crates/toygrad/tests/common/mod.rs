@@ -43,6 +43,12 @@ impl Rng {
     }
 }
 
+/// How many times as many random cases as usual: `TOYGRAD_TEST_EFFORT=100` for a long night.
+pub fn effort() -> u64 {
+    let set = std::env::var("TOYGRAD_TEST_EFFORT").ok();
+    set.and_then(|n| n.parse().ok()).unwrap_or(1)
+}
+
 /// An array whose elements are leaves of the graph, of any dtype.
 pub fn array(elements: &[f64], shape: &[usize], dtype: DType) -> Value {
     match dtype {
