@@ -42,7 +42,7 @@ pub struct Train {
     pub hidden: Vec<usize>,
 
     /// How often to go through the data
-    #[arg(long, value_name = "N", default_value_t = 40)]
+    #[arg(long, value_name = "N", default_value_t = 30)]
     pub epochs: u64,
 
     /// Samples in a step
@@ -53,7 +53,7 @@ pub struct Train {
     #[arg(
         long,
         value_name = "RATE",
-        default_value_t = 0.002,
+        default_value_t = 0.003,
         allow_negative_numbers = true
     )]
     pub rate: f64,
