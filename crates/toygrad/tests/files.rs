@@ -266,8 +266,10 @@ fn csv_types_are_inferred() {
     let table = io::read_csv(&path).unwrap();
     assert_eq!(table.columns[1].name, "column_2");
     assert_eq!(table.columns[1].content, Content::Numbers(vec![2.0, 4.0]));
-    let mut options = CsvOptions::default();
-    options.categories = vec!["column_2".into()];
+    let options = CsvOptions {
+        categories: vec!["column_2".into()],
+        ..Default::default()
+    };
     let table = io::read_csv_with(&path, &options).unwrap();
     assert!(matches!(
         table.columns[1].content,
