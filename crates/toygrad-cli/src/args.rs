@@ -206,6 +206,11 @@ pub struct Train {
     #[serde(skip)]
     pub save_every: u64,
 
+    /// Write an event file for TensorBoard into the folder
+    #[arg(long, help_heading = "Output")]
+    #[serde(default)]
+    pub tensorboard: bool,
+
     /// Threads to compute with [default: all cores]; the results are the same
     #[arg(long, value_name = "N")]
     #[serde(skip)]

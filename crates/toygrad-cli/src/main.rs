@@ -10,6 +10,7 @@ mod folder;
 mod inspect;
 mod model;
 mod problem;
+mod report;
 mod train;
 mod using;
 

@@ -7,7 +7,9 @@ use crate::failure::{Result, require};
 use crate::folder;
 use crate::model::{Architecture, Card, Model};
 use crate::problem::Problem;
+use crate::report;
 use serde_json::json;
+use std::fs;
 use std::path::Path;
 use std::sync::OnceLock;
 use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
@@ -17,7 +19,10 @@ use toygrad::io::{self, Target, Task};
 use toygrad::nn::loss::CrossEntropy;
 use toygrad::optim::{Schedule, Scheduler};
 use toygrad::prelude::*;
-use toygrad::train::{Checkpoint, CsvLog, EarlyStopping, Ended, Fit, Goal, History, metrics};
+use toygrad::train::{
+    Callback, Checkpoint, CsvLog, EarlyStopping, Ended, Fit, Goal, History, JsonLines, TensorBoard,
+    metrics,
+};
 
 /// Raised by Ctrl-C.
 static STOP: AtomicBool = AtomicBool::new(false);
@@ -53,7 +58,9 @@ pub fn run(arguments: Train) -> Result<Outcome> {
     let history = fit(&settings, &problem, &model, &folder, &mut console)?;
     let path = folder.join("model.safetensors");
     io::save_with(&model, &path, &[("toygrad", &problem.card.to_json())])?;
-    finish(&problem, &model, &history, begun, &path, &folder, &console)
+    finish(
+        &settings, &problem, &model, &history, begun, &folder, &console,
+    )
 }
 
 /// The settings of a run that is there.
@@ -219,17 +226,38 @@ fn fit(
         found.extend(test(&problem.card, target, model, &x, &y)?);
         Ok(found)
     };
+    let log = json_lines(folder)?;
     let mut fit = Fit::new(epochs)
         .schedule(&schedule)
         .checkpoint(checkpoint)
         .stop_when(&STOP)
         .with(CsvLog::new(folder.join("metrics.csv")))
+        .with(log)
         .with(console);
+    if settings.tensorboard {
+        fit = fit.with(TensorBoard::new(folder)?);
+    }
     if let Some(patience) = settings.patience {
         let early = EarlyStopping::new("validation_loss", Goal::Least, patience);
         fit = fit.stop_early(early.restore_best(model));
     }
     Ok(fit.run(&loader, |batch| step.call(batch)?.item(), validate)?)
+}
+
+/// The file of an object for each epoch; begun anew with the epochs that a resumed run has behind
+/// it, as it may have been killed after one that is not in its checkpoint.
+fn json_lines(folder: &Path) -> Result<JsonLines<fs::File>> {
+    let path = folder.join("metrics.jsonl");
+    let file = fs::File::create(&path)
+        .map_err(|e| Error::file(&path, None, format!("cannot write it: {e}")))?;
+    let mut log = JsonLines::new(file);
+    let checkpoint = folder.join("checkpoint.safetensors");
+    if checkpoint.exists() {
+        for record in &Checkpoint::read(checkpoint)?.records {
+            log.on_epoch(record)?;
+        }
+    }
+    Ok(log)
 }
 
 /// How good the model is on samples that it did not learn from; the number that counts comes last.
@@ -266,17 +294,19 @@ pub fn test(
 
 /// Says how it ended.
 fn finish(
+    settings: &Train,
     problem: &Problem,
     model: &Model,
     history: &History,
     begun: Instant,
-    path: &Path,
     folder: &Path,
     console: &Console,
 ) -> Result<Outcome> {
     let seconds = begun.elapsed().as_secs_f64();
     let (x, y) = (problem.test.inputs()?, problem.test.targets()?);
     let numbers = test(&problem.card, problem.target.as_ref(), model, &x, &y)?;
+    report::write(problem, model, history, &numbers, &text(settings), folder)?;
+    let path = folder.join("model.safetensors");
     let final_loss = history.records.last().map(|r| r.train_loss);
     let mut done = json!({
         "final_loss": final_loss,
@@ -308,6 +338,10 @@ fn finish(
         ));
     }
     console.say(&format!("model saved as {}", path.display()));
+    console.say(&format!(
+        "pictures in {}",
+        folder.join("index.html").display()
+    ));
     console.event("done", done);
     Ok(Outcome::Done)
 }
