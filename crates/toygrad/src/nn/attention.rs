@@ -141,7 +141,7 @@ impl MultiheadAttention {
     pub fn new(size: usize, heads: usize) -> MultiheadAttention {
         let out_proj = Linear::from_weights(
             init::torch_default([size, size], size),
-            Some(Value::zeros([size]).cast(DType::F32)),
+            Some(init::constant([size], 0.0)),
         );
         let (in_proj_weight, in_proj_bias) = projections(size, heads, heads);
         MultiheadAttention {
@@ -229,7 +229,7 @@ impl MultiheadAttention {
                 value.shape()
             )));
         }
-        let head = self.size / self.heads;
+        let head = self.size / self.heads.max(1);
         let lengths = [self.size, self.kv_heads * head, self.kv_heads * head];
         let weights = self.in_proj_weight.value().split(lengths, 0);
         let biases = self
@@ -239,7 +239,7 @@ impl MultiheadAttention {
         let project = |x: &Value, part: usize, heads: usize| {
             let mut y = x.matmul(weights[part].t());
             if let Some(biases) = &biases {
-                y = y + &biases[part];
+                y += &biases[part];
             }
             let (n, time) = (x.shape()[0], x.shape()[1]);
             y.reshape(Shape::from([n, time, heads, head]))
@@ -257,7 +257,7 @@ impl MultiheadAttention {
                 let [n, heads, time, head] = x.shape()[..] else {
                     return x.clone();
                 };
-                let group = self.heads / heads;
+                let group = self.heads / heads.max(1);
                 let wide = x.unsqueeze(2).expand([n, heads, group, time, head]);
                 wide.reshape(Shape::from([n, heads * group, time, head]))
             };
@@ -287,11 +287,11 @@ fn projections(size: usize, heads: usize, kv_heads: usize) -> (Parameter, Parame
         ));
         return (Parameter::new(mistake.clone()), Parameter::new(mistake));
     }
-    let rows = size + 2 * kv_heads * (size / heads);
+    let rows = size.saturating_add((size / heads).saturating_mul(kv_heads).saturating_mul(2));
     let weight = init::xavier_uniform([rows, size], 1.0);
     (
         Parameter::new(weight),
-        Parameter::new(Value::zeros([rows]).cast(DType::F32)),
+        Parameter::new(init::constant([rows], 0.0)),
     )
 }
 

@@ -2,7 +2,7 @@
 //! matrices.
 
 use super::{Layer, Module, init};
-use crate::{Parameter, Shape, Value, vjp};
+use crate::{Parameter, Shape, SliceItem, Value, vjp};
 
 /// A number for each spatial axis: of one number it is the same for all.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -106,12 +106,34 @@ impl<const N: usize> Options<N> {
         )
     }
 
-    /// The mistake of an input that does not fit, else the rest of the work.
-    fn check(&self, name: &str, x: &Value, weight: &Value) -> Option<Value> {
+    /// The mistake of an input or options that do not fit; the weight is `[first, second / groups,
+    /// kernel..]`.
+    #[track_caller]
+    fn check(
+        &self,
+        name: &str,
+        x: &Value,
+        weight: &Value,
+        [first, second]: [usize; 2],
+    ) -> Option<Value> {
         if let Some(v) = [x, weight].into_iter().find(|v| v.error().is_some()) {
             return Some(v.clone());
         }
-        let positive = !self.stride.contains(&0) && !self.dilation.contains(&0);
+        let expected = [first, second / self.groups.max(1)]
+            .into_iter()
+            .chain(self.kernel);
+        if !weight.shape().iter().copied().eq(expected) || self.groups == 0 {
+            return Some(init::mistake(format!(
+                "`{name}` of {} to {} channels in {} groups with kernels {:?} has no weight {}",
+                self.inputs,
+                self.outputs,
+                self.groups,
+                self.kernel,
+                weight.shape()
+            )));
+        }
+        let least = [self.kernel, self.stride, self.dilation];
+        let positive = least.iter().flatten().all(|&n| n > 0);
         // Far below where a sum or product of them could overflow.
         let all = [self.kernel, self.stride, self.padding, self.dilation];
         let sane = all.iter().flatten().all(|&n| n < 1 << 20);
@@ -189,9 +211,10 @@ impl<const N: usize> Layer for Conv<N> {
     #[track_caller]
     fn forward(&self, x: &Value) -> Value {
         let weight = self.weight.value();
-        match self.options.check("convolution", x, &weight) {
+        let o = &self.options;
+        match o.check("convolution", x, &weight, [o.outputs, o.inputs]) {
             Some(mistake) => mistake,
-            None => with_bias(convolve(x, &weight, &self.options), &self.bias),
+            None => with_bias(convolve(x, &weight, o), &self.bias),
         }
     }
 }
@@ -207,41 +230,100 @@ fn convolve<const N: usize>(x: &Value, weight: &Value, o: &Options<N>) -> Value 
             x.pad([&[(0, 0), (0, 0)], &widths[..]].concat())
         }
     };
-    let windows = spread(padded, o.kernel, o.stride, o.dilation);
-    if windows.error().is_some() {
-        return windows;
+    if padded.error().is_some() {
+        return padded;
     }
-    let positions: Vec<usize> = windows.shape()[2..2 + N].to_vec();
-    // [n, channels, positions.., kernel..] to [n, groups, channels of a group x kernel, positions].
-    let order: Vec<usize> = (0..2).chain(2 + N..2 + 2 * N).chain(2..2 + N).collect();
+    // [n, groups, channels of a group, positions of the padded input..]
+    let grouped: Shape = [n, groups, o.inputs / groups]
+        .into_iter()
+        .chain(padded.shape()[2..].iter().copied())
+        .collect();
+    let columns = columns(&padded.reshape(grouped), o);
+    if columns.error().is_some() {
+        return columns;
+    }
+    let positions = columns.shape()[3..].to_vec();
     let depth = o.inputs / groups * o.kernel.iter().product::<usize>();
     let area = positions.iter().product();
-    let columns = windows.permute(order);
-    let y = match groups {
-        1 => {
-            let kernels = weight.reshape(Shape::from([o.outputs, depth]));
-            kernels.matmul(columns.reshape(Shape::from([n, depth, area])))
-        }
-        _ => {
-            let kernels = weight.reshape(Shape::from([groups, o.outputs / groups, depth]));
-            kernels.matmul(columns.reshape(Shape::from([n, groups, depth, area])))
-        }
-    };
+    let columns = columns.reshape(Shape::from([n, groups, depth, area]));
+    // [groups, outputs of a group, kernel.. x channels of a group]
+    let kernels: Shape = [groups, o.outputs / groups, o.inputs / groups]
+        .into_iter()
+        .chain(o.kernel)
+        .collect();
+    let order: Vec<usize> = (0..2).chain(3..3 + N).chain([2]).collect();
+    let kernels = weight.reshape(kernels).permute(order);
+    let kernels = kernels.reshape(Shape::from([groups, o.outputs / groups, depth]));
     let shape: Shape = [n, o.outputs].into_iter().chain(positions).collect();
-    y.reshape(shape)
+    kernels.matmul(columns).reshape(shape)
 }
 
-/// Windows along the spatial axes: `[n, c, positions.., kernel..]`.
+/// What each kernel position sees, one after another: `[n, groups, kernel.. x channels,
+/// positions..]`.
+///
+/// Slices end to end and, for kernels of many positions, windows: the same elements. Slices have
+/// the faster gradient, as long rows are added to long rows.
 #[track_caller]
-pub(super) fn spread<const N: usize>(
-    x: Value,
-    kernel: [usize; N],
-    stride: [usize; N],
-    dilation: [usize; N],
-) -> Value {
-    (0..N).fold(x, |x, i| {
-        x.windows(2 + i as isize, kernel[i], stride[i], dilation[i])
-    })
+fn columns<const N: usize>(x: &Value, o: &Options<N>) -> Value {
+    if o.kernel.iter().product::<usize>() > MOST_SLICES {
+        let windows = (0..N).fold(x.clone(), |x, i| {
+            x.windows(3 + i as isize, o.kernel[i], o.stride[i], o.dilation[i])
+        });
+        let order = (0..2).chain(3 + N..3 + 2 * N).chain(2..3 + N);
+        let apart = windows.permute(order.collect::<Vec<usize>>());
+        if apart.error().is_some() {
+            return apart;
+        }
+        let (kernel, positions) = apart.shape()[2..].split_at(N);
+        let (channels, positions) = positions.split_at(1);
+        let stack = kernel.iter().chain(channels).product();
+        let shape: Shape = [x.shape()[0], x.shape()[1], stack]
+            .into_iter()
+            .chain(positions.iter().copied())
+            .collect();
+        return apart.reshape(shape);
+    }
+    let mut slices = vec![x.clone()];
+    for i in 0..N {
+        let Some(count) = positions(x.shape()[3 + i], o.kernel[i], o.stride[i], o.dilation[i])
+        else {
+            return init::mistake(format!(
+                "a kernel of {:?}, {:?} apart, does not fit into {:?} (padding included)",
+                o.kernel,
+                o.dilation,
+                &x.shape()[3..]
+            ));
+        };
+        let shifted = |x: &Value| -> Vec<Value> {
+            let from = |k: usize| every(x, 3 + i, k * o.dilation[i], o.stride[i], count);
+            (0..o.kernel[i]).map(from).collect()
+        };
+        slices = slices.iter().flat_map(shifted).collect();
+    }
+    Value::concat(slices, 2)
+}
+
+/// Kernels and windows of at most so many positions are taken apart into slices.
+pub(super) const MOST_SLICES: usize = 32;
+
+/// How many windows fit into an axis, if any.
+pub(super) fn positions(
+    length: usize,
+    size: usize,
+    stride: usize,
+    dilation: usize,
+) -> Option<usize> {
+    let span = size.checked_sub(1)?.checked_mul(dilation)?.checked_add(1)?;
+    Some(length.checked_sub(span)?.checked_div(stride)? + 1)
+}
+
+/// `count` positions of an axis from `start` on, `stride` apart.
+#[track_caller]
+pub(super) fn every(x: &Value, axis: usize, start: usize, stride: usize, count: usize) -> Value {
+    let mut items = vec![SliceItem::from(..); axis];
+    let end = start + count.saturating_sub(1) * stride + 1;
+    items.push(SliceItem::from(start..end).step(stride as isize));
+    x.slice(items)
 }
 
 #[track_caller]
@@ -342,7 +424,8 @@ impl<const N: usize> Layer for ConvTranspose<N> {
     #[track_caller]
     fn forward(&self, x: &Value) -> Value {
         let (o, weight) = (&self.options, self.weight.value());
-        if let Some(mistake) = o.check("transposed convolution", x, &weight) {
+        if let Some(mistake) = o.check("transposed convolution", x, &weight, [o.inputs, o.outputs])
+        {
             return mistake;
         }
         let length = |i: usize| {
@@ -372,8 +455,11 @@ impl<const N: usize> Layer for ConvTranspose<N> {
             .chain(lengths)
             .collect();
         let image = x.sum().expand(shape);
+        if image.error().is_some() {
+            return image;
+        }
         let y = convolve(&image, &weight, &adjoint);
-        let transposed = vjp(&[y], &[x.clone()], [&image]).pop();
+        let transposed = vjp(&[y], std::slice::from_ref(x), [&image]).pop();
         with_bias(transposed.unwrap_or(image), &self.bias)
     }
 }

@@ -1,6 +1,6 @@
 //! Vectors for the members of a vocabulary.
 
-use super::{Layer, Module};
+use super::{Layer, Module, init};
 use crate::{Parameter, Value};
 
 /// A table of vectors, looked up by number.
@@ -21,7 +21,7 @@ impl Embedding {
     /// So many vectors of this size.
     #[track_caller]
     pub fn new(count: usize, size: usize) -> Embedding {
-        Embedding::from_weights(Value::randn([count, size]))
+        Embedding::from_weights(init::normal([count, size], 0.0, 1.0))
     }
 
     /// The table with these vectors, `[count, size]`.

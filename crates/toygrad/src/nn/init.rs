@@ -1,5 +1,6 @@
-//! Initial weights: f32 Values drawn from this thread's generator (see
-//! [`manual_seed`](crate::manual_seed)), to make parameters of.
+//! Initial weights: Values drawn from this thread's generator (see
+//! [`manual_seed`](crate::manual_seed)), to make parameters of. They are f32, but inside
+//! [`with_dtype`].
 //!
 //! Layers use the defaults of PyTorch; another choice is put in with
 //! [`Parameter::set`](crate::Parameter::set):
@@ -14,7 +15,37 @@
 
 use super::Activation;
 use crate::{DType, Error, Shape, Value};
+use std::cell::Cell;
 use std::f64::consts::SQRT_2;
+
+thread_local! {
+    static DTYPE: Cell<DType> = const { Cell::new(DType::F32) };
+}
+
+/// Runs `f`; the layers that it makes have weights of this dtype, not f32.
+///
+/// ```
+/// use toygrad::prelude::*;
+/// use toygrad::nn::init::with_dtype;
+/// let model = with_dtype(DType::F64, || Mlp::new(&[1, 8, 1], Activation::Tanh));
+/// assert_eq!(model.forward(&Value::from([0.5])).dtype(), DType::F64);
+/// ```
+pub fn with_dtype<T>(dtype: DType, f: impl FnOnce() -> T) -> T {
+    struct Restore(DType);
+    impl Drop for Restore {
+        fn drop(&mut self) {
+            DTYPE.set(self.0);
+        }
+    }
+    let _restore = Restore(DTYPE.replace(dtype));
+    f()
+}
+
+/// The same number everywhere.
+#[track_caller]
+pub fn constant(shape: impl Into<Shape>, x: f64) -> Value {
+    Value::full(shape, x).cast(DTYPE.get())
+}
 
 /// Which of the two numbers of connections the spread of the weights is scaled by.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -52,13 +83,13 @@ pub fn gain(activation: Activation) -> f64 {
 /// Uniform in `[low, high)`.
 #[track_caller]
 pub fn uniform(shape: impl Into<Shape>, low: f64, high: f64) -> Value {
-    low + (high - low) * Value::rand(shape)
+    low + (high - low) * Value::rand_dtype(shape, DTYPE.get())
 }
 
 /// Normal.
 #[track_caller]
 pub fn normal(shape: impl Into<Shape>, mean: f64, std: f64) -> Value {
-    mean + std * Value::randn(shape)
+    mean + std * Value::randn_dtype(shape, DTYPE.get())
 }
 
 /// Normal, but only within `[low, high]`: `mean + std * Φ⁻¹(u)` for u uniform between the
@@ -102,7 +133,7 @@ fn erfinv(x: &Value) -> Value {
         1.00167406,
         2.83297682,
     ];
-    // One float short of 1, where the inverse is infinite.
+    // The f32 next to 1, where the inverse is infinite.
     let x = x.clamp(-1.0 + 6e-8, 1.0 - 6e-8);
     let w = -((1.0 - &x) * (1.0 + &x)).ln();
     let polynomial = |c: [f64; 9], w: Value| {
@@ -168,7 +199,7 @@ pub fn orthogonal(shape: impl Into<Shape>, gain: f64) -> Value {
     let rows = shape.first().copied().unwrap_or(1);
     let columns = shape.iter().skip(1).product::<usize>();
     if rows == 0 || columns == 0 {
-        return Value::zeros(shape).cast(DType::F32);
+        return constant(shape, 0.0);
     }
     let (count, length) = (rows.min(columns), rows.max(columns));
     let drawn = match Value::randn_dtype([count, length], DType::F64).to_vec::<f64>() {
@@ -191,7 +222,7 @@ pub fn orthogonal(shape: impl Into<Shape>, gain: f64) -> Value {
     }
     let matrix = Value::from_vec(basis.concat(), [count, length]);
     let matrix = if rows > columns { matrix.t() } else { matrix };
-    (gain * matrix).cast(DType::F32).reshape(&shape)
+    (gain * matrix).cast(DTYPE.get()).reshape(&shape)
 }
 
 /// What PyTorch's layers start from: U(-1/√fan, 1/√fan).

@@ -8,11 +8,6 @@ pub type BatchNorm1d = BatchNorm;
 /// [`BatchNorm`] of `[n, channels, height, width]`.
 pub type BatchNorm2d = BatchNorm;
 
-#[track_caller]
-fn filled(shape: impl Into<Shape>, x: f64) -> Value {
-    Value::full(shape, x).cast(DType::F32)
-}
-
 /// `(x - mean) / √(variance + eps)` over the axes named, kept.
 #[track_caller]
 fn standardised(x: &Value, mean: &Value, variance: &Value, eps: f64) -> Value {
@@ -59,10 +54,10 @@ impl BatchNorm {
     #[track_caller]
     pub fn new(channels: usize) -> BatchNorm {
         BatchNorm {
-            weight: Parameter::new(filled([channels], 1.0)),
-            bias: Parameter::new(filled([channels], 0.0)),
-            running_mean: Parameter::buffer(filled([channels], 0.0)),
-            running_var: Parameter::buffer(filled([channels], 1.0)),
+            weight: Parameter::new(init::constant([channels], 1.0)),
+            bias: Parameter::new(init::constant([channels], 0.0)),
+            running_mean: Parameter::buffer(init::constant([channels], 0.0)),
+            running_var: Parameter::buffer(init::constant([channels], 1.0)),
             num_batches_tracked: Parameter::buffer(Value::from(0i64).cast(DType::I64)),
             momentum: 0.1,
             eps: 1e-5,
@@ -164,8 +159,8 @@ impl LayerNorm {
     pub fn new(shape: impl Into<Shape>) -> LayerNorm {
         let shape = shape.into();
         LayerNorm {
-            weight: Parameter::new(filled(&shape, 1.0)),
-            bias: Some(Parameter::new(filled(&shape, 0.0))),
+            weight: Parameter::new(init::constant(&shape, 1.0)),
+            bias: Some(Parameter::new(init::constant(&shape, 0.0))),
             eps: 1e-5,
         }
     }
@@ -214,7 +209,7 @@ impl RmsNorm {
     #[track_caller]
     pub fn new(shape: impl Into<Shape>) -> RmsNorm {
         RmsNorm {
-            weight: Parameter::new(filled(shape, 1.0)),
+            weight: Parameter::new(init::constant(shape, 1.0)),
             eps: 1e-6,
         }
     }
@@ -274,8 +269,8 @@ impl GroupNorm {
     #[track_caller]
     pub fn new(groups: usize, channels: usize) -> GroupNorm {
         GroupNorm {
-            weight: Parameter::new(filled([channels], 1.0)),
-            bias: Parameter::new(filled([channels], 0.0)),
+            weight: Parameter::new(init::constant([channels], 1.0)),
+            bias: Parameter::new(init::constant([channels], 0.0)),
             groups,
             eps: 1e-5,
         }

@@ -1,8 +1,8 @@
 //! Pooling: the largest or the mean of windows.
 
-use super::conv::{Each, spread};
+use super::conv::{Each, MOST_SLICES, every, positions};
 use super::{Layer, Module, init};
-use crate::Value;
+use crate::{Shape, Value};
 
 /// The largest element of windows of `[n, channels, length]`.
 pub type MaxPool1d = MaxPool<1>;
@@ -36,9 +36,9 @@ impl<const N: usize> Windows<N> {
         }
     }
 
-    /// The windows of x, with `outside` around it: `[n, c, positions.., sizes..]`.
+    /// Each window of x, with `outside` around it, made one element.
     #[track_caller]
-    fn of(&self, x: &Value, outside: f64) -> Value {
+    fn pool(&self, x: &Value, outside: f64, how: Pool) -> Value {
         if x.error().is_some() {
             return x.clone();
         }
@@ -62,17 +62,53 @@ impl<const N: usize> Windows<N> {
             false if outside == 0.0 => x.pad(widths),
             false => x.pad_with(widths, outside),
         };
-        spread(x, self.size, self.stride, [1; N])
+        // The last axis first, so that the first of equal elements in reading order wins.
+        (0..N)
+            .rev()
+            .fold(x, |x, i| how.along(&x, 2 + i, self.size[i], self.stride[i]))
     }
 }
 
-/// The axes of the windows themselves: the last N.
-fn last<const N: usize>() -> Vec<isize> {
-    (-(N as isize)..0).collect()
+/// What becomes of a window.
+#[derive(Clone, Copy)]
+enum Pool {
+    Max,
+    Mean,
 }
 
-/// The largest element of each window. Equal ones share the gradient (PyTorch gives it to the
-/// first).
+impl Pool {
+    /// Windows along one axis. Maxima and means of boxes are those of rows of columns; a small
+    /// window is taken apart into slices, whose gradient is faster.
+    #[track_caller]
+    fn along(self, x: &Value, axis: usize, size: usize, stride: usize) -> Value {
+        let length = x.shape().get(axis).copied().unwrap_or(0);
+        match positions(length, size, stride, 1) {
+            Some(count) if size <= MOST_SLICES && count > 1 => {
+                let slices = (0..size).map(|k| every(x, axis, k, stride, count));
+                match self {
+                    Pool::Max => slices
+                        .reduce(|a, b| a.maximum(b))
+                        .unwrap_or_else(|| x.clone()),
+                    Pool::Mean => slices.sum::<Value>() / size as f64,
+                }
+            }
+            Some(_) => {
+                let windows = x.windows(axis as isize, size, stride, 1);
+                match self {
+                    Pool::Max => windows.max_axis(-1),
+                    Pool::Mean => windows.mean_axis(-1),
+                }
+            }
+            None => init::mistake(format!(
+                "windows of {size}, {stride} apart, do not fit into axis {axis} of {} (padding \
+                 included)",
+                x.shape()
+            )),
+        }
+    }
+}
+
+/// The largest element of each window. Of equal ones, the first in reading order has the gradient.
 ///
 /// ```
 /// use toygrad::prelude::*;
@@ -107,7 +143,7 @@ impl<const N: usize> Layer for MaxPool<N> {
     /// `[n, c, l..] -> [n, c, m..]` with `m = (l + 2 padding - size) / stride + 1`.
     #[track_caller]
     fn forward(&self, x: &Value) -> Value {
-        self.0.of(x, f64::NEG_INFINITY).max_axis(last::<N>())
+        self.0.pool(x, f64::NEG_INFINITY, Pool::Max)
     }
 }
 
@@ -138,7 +174,7 @@ impl<const N: usize> Layer for AvgPool<N> {
     /// `[n, c, l..] -> [n, c, m..]` with `m = (l + 2 padding - size) / stride + 1`.
     #[track_caller]
     fn forward(&self, x: &Value) -> Value {
-        self.0.of(x, 0.0).mean_axis(last::<N>())
+        self.0.pool(x, 0.0, Pool::Mean)
     }
 }
 
@@ -166,14 +202,12 @@ impl<const N: usize> Layer for AdaptiveAvgPool<N> {
     #[track_caller]
     fn forward(&self, x: &Value) -> Value {
         adapt(x, self.0, |x, axis, windows| match windows {
-            Cut::Even(size) => x.windows(axis, size, size, 1).mean_axis(-1),
-            Cut::Uneven {
-                index,
-                counts,
-                size,
-            } => {
-                let sums = x.index_select(axis, index) * inside(&counts, size, x, axis);
-                sums.sum_axis(axis + 1) / along(&counts, x, axis)
+            Cut::Even(size) => Pool::Mean.along(x, axis, size, size),
+            Cut::Uneven { index, shares } => {
+                let behind = std::iter::repeat_n(1, x.rank() - 1 - axis);
+                let shape: Shape = shares.shape().iter().copied().chain(behind).collect();
+                let shares = shares.cast(x.dtype().to_float()).reshape(shape);
+                (x.index_select(axis as isize, index) * shares).sum_axis(axis + 1)
             }
         })
     }
@@ -195,9 +229,9 @@ impl<const N: usize> Layer for AdaptiveMaxPool<N> {
     #[track_caller]
     fn forward(&self, x: &Value) -> Value {
         adapt(x, self.0, |x, axis, windows| match windows {
-            Cut::Even(size) => x.windows(axis, size, size, 1).max_axis(-1),
+            Cut::Even(size) => Pool::Max.along(x, axis, size, size),
             // Windows that are shorter repeat their last element: no harm to the maximum.
-            Cut::Uneven { index, .. } => x.index_select(axis, index).max_axis(axis + 1),
+            Cut::Uneven { index, .. } => x.index_select(axis as isize, index).max_axis(axis + 1),
         })
     }
 }
@@ -206,13 +240,9 @@ impl<const N: usize> Layer for AdaptiveMaxPool<N> {
 enum Cut {
     /// Into windows of this size.
     Even(usize),
-    /// Into windows of these lengths (f32); `index` (`[windows, size]`) holds their positions, the
-    /// last of a window repeated up to `size`.
-    Uneven {
-        index: Value,
-        counts: Value,
-        size: usize,
-    },
+    /// Into windows of several lengths: `index` (`[windows, size]`) holds their positions, the last
+    /// of a window repeated up to `size`, and `shares` what each counts in the mean.
+    Uneven { index: Value, shares: Value },
 }
 
 /// Pools each spatial axis in turn; means and maxima of boxes are those of rows of columns.
@@ -220,7 +250,7 @@ enum Cut {
 fn adapt<const N: usize>(
     x: &Value,
     sizes: [usize; N],
-    pool: impl Fn(&Value, isize, Cut) -> Value,
+    pool: impl Fn(&Value, usize, Cut) -> Value,
 ) -> Value {
     if x.error().is_some() {
         return x.clone();
@@ -238,41 +268,21 @@ fn adapt<const N: usize>(
         let cut = match l.is_multiple_of(m) {
             true => Cut::Even(l / m),
             false => {
-                let bounds: Vec<(usize, usize)> = (0..m)
-                    .map(|i| (i * l / m, ((i + 1) * l).div_ceil(m)))
-                    .collect();
-                let size = bounds.iter().map(|(a, b)| b - a).max().unwrap_or(1);
-                let row = |&(a, b): &(usize, usize)| (0..size).map(move |k| (a + k).min(b - 1));
+                let bounds = |i: usize| (i * l / m, ((i + 1) * l).div_ceil(m));
+                let size = (0..m).map(|i| bounds(i).1 - bounds(i).0).max().unwrap_or(1);
+                let each = (0..m).flat_map(|i| (0..size).map(move |k| (i, k)));
+                let at = |(i, k): (usize, usize)| (bounds(i).0 + k).min(bounds(i).1 - 1);
+                let share = |(i, k): (usize, usize)| {
+                    let count = bounds(i).1 - bounds(i).0;
+                    if k < count { 1.0 / count as f64 } else { 0.0 }
+                };
                 Cut::Uneven {
-                    index: Value::from_vec(bounds.iter().flat_map(row).collect(), [m, size]),
-                    counts: bounds.iter().map(|(a, b)| (b - a) as f32).collect(),
-                    size,
+                    index: Value::from_vec(each.clone().map(at).collect(), [m, size]),
+                    shares: Value::from_vec(each.map(share).collect(), [m, size]),
                 }
             }
         };
-        x = pool(&x, 2 + i as isize, cut);
+        x = pool(&x, 2 + i, cut);
     }
     x
-}
-
-/// 1 where a position of a window is one of its own, 0 where it is repeated: `[windows, size]`
-/// along `axis` of what `index_select` gives.
-fn inside(counts: &Value, size: usize, x: &Value, axis: isize) -> Value {
-    let own = Value::arange(0..size).lt(counts.unsqueeze(1));
-    let behind = (x.rank() as isize - 1 - axis).max(0) as usize;
-    let shape = [counts.elements(), size]
-        .into_iter()
-        .chain(std::iter::repeat_n(1, behind));
-    own.cast(x.dtype()).reshape(shape.collect::<crate::Shape>())
-}
-
-/// A vector along `axis` of x.
-fn along(vector: &Value, x: &Value, axis: isize) -> Value {
-    let behind = (x.rank() as isize - 1 - axis).max(0) as usize;
-    let shape = [vector.elements()]
-        .into_iter()
-        .chain(std::iter::repeat_n(1, behind));
-    vector
-        .cast(x.dtype())
-        .reshape(shape.collect::<crate::Shape>())
 }

@@ -183,14 +183,14 @@ impl<C: RecurrentCell> Recurrent<C> {
     /// With weights drawn from U(-1/√hidden, 1/√hidden).
     #[track_caller]
     fn drawn(mut self) -> Self {
-        let (rows, hidden) = (C::GATES * self.hidden, self.hidden);
+        let (rows, hidden) = (self.hidden.saturating_mul(C::GATES), self.hidden);
         let draw = |shape: &[usize]| Parameter::new(init::torch_default(shape, hidden));
         let directions = self.directions();
         self.weights = (0..self.layers * directions)
             .map(|i| {
                 let inputs = match i / directions {
                     0 => self.inputs,
-                    _ => hidden * directions,
+                    _ => hidden.saturating_mul(directions),
                 };
                 let (ih, hh) = (draw(&[rows, inputs]), draw(&[rows, hidden]));
                 let biases = self.bias.then(|| (draw(&[rows]), draw(&[rows])));
@@ -283,21 +283,21 @@ impl<C: RecurrentCell> Recurrent<C> {
         // The inputs of all times at once: one product.
         let mut projected = x.matmul(weights.ih.value().t());
         if let Some((bias, _)) = &weights.biases {
-            projected = projected + bias;
+            projected += bias;
         }
         let kernel = weights.hh.value().t();
-        let time = x.shape()[0] as isize;
+        let mut inputs = unstacked(projected);
+        if reverse {
+            inputs.reverse();
+        }
         let mut outputs = Vec::new();
-        for t in 0..time {
-            let t = if reverse { time - 1 - t } else { t };
+        for input in &inputs {
             let Some(h) = state.first() else { break };
             let mut hidden = h.matmul(&kernel);
             if let Some((_, bias)) = &weights.biases {
-                hidden = hidden + bias;
+                hidden += bias;
             }
-            state = self
-                .cell
-                .step(&projected.slice(crate::s![t]), &hidden, &state);
+            state = self.cell.step(input, &hidden, &state);
             outputs.extend(state.first().cloned());
         }
         if reverse {
@@ -320,6 +320,23 @@ impl<C: RecurrentCell> Recurrent<C> {
             x.shape()
         ))
     }
+}
+
+/// The parts of the first axis. Halves of halves: the gradient of each slice is padded to what it
+/// is a slice of, which for all slices of the whole would be quadratic work.
+fn unstacked(x: Value) -> Vec<Value> {
+    let (mut done, mut open) = (Vec::new(), vec![x]);
+    while let Some(x) = open.pop() {
+        match x.shape().first() {
+            Some(&n) if n > 1 => {
+                open.push(x.narrow(0, n / 2, n - n / 2));
+                open.push(x.narrow(0, 0, n / 2));
+            }
+            Some(_) => done.push(x.squeeze(0)),
+            None => done.push(x),
+        }
+    }
+    done
 }
 
 impl<C> Module for Recurrent<C> {

@@ -105,7 +105,7 @@ impl Optimizer for Adam {
             match self.decoupled {
                 _ if self.weight_decay == 0.0 => {}
                 true => p = &p * shrink.of(&p),
-                false => g = g + self.weight_decay * &p,
+                false => g += self.weight_decay * &p,
             }
             let exp_avg = b1 * m.value() + (1.0 - b1) * &g;
             let exp_avg_sq = b2 * v.value() + (1.0 - b2) * (&g * &g);

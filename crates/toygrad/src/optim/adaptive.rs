@@ -94,7 +94,7 @@ impl Optimizer for RmsProp {
             let p = cell.value();
             let mut g = g.clone();
             if self.weight_decay != 0.0 {
-                g = g + self.weight_decay * &p;
+                g += self.weight_decay * &p;
             }
             let v = average(square_avg, &g * &g);
             updates.push((square_avg.clone(), v.clone()));
@@ -180,7 +180,7 @@ impl Optimizer for Adagrad {
             let p = cell.value();
             let mut g = g.clone();
             if self.weight_decay != 0.0 {
-                g = g + self.weight_decay * &p;
+                g += self.weight_decay * &p;
             }
             let total = sum.value() + &g * &g;
             let step = g / (total.sqrt() + self.eps);

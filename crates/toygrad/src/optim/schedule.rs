@@ -232,21 +232,22 @@ impl Module for Scheduler {
     }
 }
 
-/// Lowers the learning rate when a measure stops falling, as `ReduceLROnPlateau`.
+/// Lowers the learning rate when a measure stops falling, as PyTorch's
+/// `ReduceLROnPlateau`. Its state is a [`Module`].
 ///
 /// ```
 /// use toygrad::prelude::*;
 /// use toygrad::optim::Plateau;
 /// let w = Parameter::new([1.0]);
 /// let optimizer = Sgd::new(&w, 0.1);
-/// let mut plateau = Plateau::new(0.1, 2);
+/// let plateau = Plateau::new(0.1, 2);
 /// for loss in [3.0, 2.0, 2.0, 2.0, 2.0] {
 ///     plateau.step(&optimizer, loss)?;
 /// }
 /// assert!((optimizer.learning_rate()? - 0.01).abs() < 1e-12);
 /// # Ok::<(), toygrad::Error>(())
 /// ```
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Debug)]
 pub struct Plateau {
     /// What rates are multiplied by.
     pub factor: f64,
@@ -258,13 +259,14 @@ pub struct Plateau {
     pub cooldown: u64,
     /// Rates do not fall below.
     pub least: f64,
-    best: f64,
-    bad: u64,
-    cooling: u64,
+    best: Parameter,
+    bad: Parameter,
+    cooling: Parameter,
 }
 
 impl Plateau {
     /// With threshold 1e-4, no cooldown, down to 0.
+    #[track_caller]
     pub fn new(factor: f64, patience: u64) -> Plateau {
         Plateau {
             factor,
@@ -272,36 +274,50 @@ impl Plateau {
             threshold: 1e-4,
             cooldown: 0,
             least: 0.0,
-            best: f64::INFINITY,
-            bad: 0,
-            cooling: 0,
+            best: scalar(f64::INFINITY),
+            bad: scalar(0.0),
+            cooling: scalar(0.0),
         }
     }
 
     /// Takes note of a measure (a loss: smaller is better); gives whether the rate was lowered.
     ///
     /// # Errors
-    /// Called while a function is being recorded.
+    /// Called while a function is being recorded; a factor that makes a rate that is none.
     #[track_caller]
-    pub fn step(&mut self, optimizer: &(impl Optimizer + ?Sized), measure: f64) -> Result<bool> {
-        if measure < self.best * (1.0 - self.threshold) || self.best == f64::INFINITY {
-            self.best = measure;
-            self.bad = 0;
-        } else {
-            self.bad += 1;
-        }
-        if self.cooling > 0 {
-            self.cooling -= 1;
-            self.bad = 0;
-        }
-        let lower = self.bad > self.patience;
+    pub fn step(&self, optimizer: &(impl Optimizer + ?Sized), measure: f64) -> Result<bool> {
+        let read = |cell: &Parameter| cell.value().item();
+        let (best, cooling) = (read(&self.best)?, read(&self.cooling)?);
+        let better = measure < best * (1.0 - self.threshold);
+        let bad = match better || cooling > 0.0 {
+            true => 0.0,
+            false => read(&self.bad)? + 1.0,
+        };
+        let lower = bad > self.patience as f64;
         if lower {
             for rate in optimizer.learning_rates() {
-                rate.set((rate.value().item()? * self.factor).max(self.least))?;
+                let new = (read(&rate)? * self.factor).max(self.least);
+                if !new.is_finite() {
+                    let message = format!("a learning rate times {} is {new}", self.factor);
+                    return Err(Error::argument(message));
+                }
+                rate.set(new)?;
             }
-            self.cooling = self.cooldown;
-            self.bad = 0;
         }
+        self.best.set(if better { measure } else { best })?;
+        self.bad.set(if lower { 0.0 } else { bad })?;
+        self.cooling.set(match lower {
+            true => self.cooldown as f64,
+            false => (cooling - 1.0).max(0.0),
+        })?;
         Ok(lower)
+    }
+}
+
+impl Module for Plateau {
+    fn visit(&self, prefix: &str, visitor: &mut dyn FnMut(&str, &Parameter)) {
+        visitor(&path(prefix, "best"), &self.best);
+        visitor(&path(prefix, "num_bad_epochs"), &self.bad);
+        visitor(&path(prefix, "cooldown_counter"), &self.cooling);
     }
 }

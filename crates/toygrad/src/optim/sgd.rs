@@ -56,9 +56,10 @@ impl Sgd {
             momentum,
         );
         self.momentum = momentum;
-        if momentum != 0.0 {
-            self.velocity = self.common.zeros();
-        }
+        self.velocity = match momentum == 0.0 {
+            true => Vec::new(),
+            false => self.common.zeros(),
+        };
         self
     }
 

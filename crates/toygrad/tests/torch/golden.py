@@ -76,10 +76,13 @@ layer("conv2d", nn.Conv2d(2, 3, (3, 2), stride=(2, 1), padding=(1, 0)), draw(2, 
 layer("conv2d_grouped", nn.Conv2d(4, 6, 3, padding=2, dilation=2, groups=2, bias=False), draw(2, 4, 5, 5))
 layer("conv2d_depthwise", nn.Conv2d(3, 3, 3, padding=1, groups=3), draw(1, 3, 4, 4))
 layer("conv3d", nn.Conv3d(2, 2, 2, padding=1), draw(1, 2, 3, 3, 2))
+layer("conv2d_large", nn.Conv2d(2, 2, 6, stride=2, padding=1, groups=2), draw(1, 2, 8, 9))
 layer("conv_transpose1d", nn.ConvTranspose1d(3, 2, 4, stride=3, padding=1, output_padding=2), draw(2, 3, 4))
 layer("conv_transpose2d", nn.ConvTranspose2d(3, 2, 3, stride=2, padding=1, output_padding=1), draw(2, 3, 3, 4))
 layer("conv_transpose2d_grouped", nn.ConvTranspose2d(4, 6, 3, groups=2, dilation=2, bias=False), draw(1, 4, 3, 2))
 layer("max_pool2d", nn.MaxPool2d(3, stride=2, padding=1), draw(2, 2, 6, 7))
+layer("max_pool2d_ties", nn.MaxPool2d(2), draw(2, 2, 4, 6).sign().relu())
+layer("max_pool2d_large", nn.MaxPool2d((40, 2)), draw(1, 2, 80, 2))
 layer("avg_pool2d", nn.AvgPool2d(3, stride=2, padding=1), draw(2, 2, 6, 7))
 layer("adaptive_avg_pool2d", nn.AdaptiveAvgPool2d((3, 4)), draw(2, 2, 5, 8))
 layer("adaptive_max_pool2d", nn.AdaptiveMaxPool2d((3, 2)), draw(2, 2, 7, 5))
@@ -343,3 +346,13 @@ schedule("polynomial", lambda o: S.PolynomialLR(o, 20, power=2.0))
 schedule("one_cycle", lambda o: S.OneCycleLR(o, 0.5, total_steps=31))
 schedule("chained", lambda o: S.ChainedScheduler([S.ExponentialLR(o, 0.95), S.ConstantLR(o, 0.5, total_iters=5)]))
 schedule("sequential", lambda o: S.SequentialLR(o, [S.LinearLR(o, 0.1, 1.0, total_iters=5), S.StepLR(o, 4, gamma=0.5)], [5]))
+
+measures = [3.0, 2.0, 2.1, 1.9999, 2.5, 2.0, 1.0, 1.0, 1.1, 1.0, 1.0, 1.0, 1.0, 0.5, 0.6, 0.6, 0.6, 0.6, 0.6, 0.6]
+o = O.SGD([torch.zeros(1, requires_grad=True)], 0.5)
+s = S.ReduceLROnPlateau(o, factor=0.3, patience=2, cooldown=2, min_lr=0.02)
+rates = []
+for m in measures:
+    s.step(m)
+    rates.append(o.param_groups[0]["lr"])
+record("schedule", "measures", measures)
+record("schedule", "plateau", rates)

@@ -91,6 +91,8 @@ fn convolutions() {
         "conv2d_depthwise",
         Conv2d::new(3, 3, 3).padding(1).groups(3),
     );
+    let large = Conv2d::new(2, 2, 6).stride(2).padding(1).groups(2);
+    layer("conv2d_large", large);
     layer("conv3d", Conv3d::new(2, 2, 2).padding(1));
 }
 
@@ -116,6 +118,8 @@ fn transposed_convolutions() {
 #[test]
 fn pooling() {
     layer("max_pool2d", MaxPool2d::new(3).stride(2).padding(1));
+    layer("max_pool2d_ties", MaxPool2d::new(2));
+    layer("max_pool2d_large", MaxPool2d::new([40, 2]));
     layer("avg_pool2d", AvgPool2d::new(3).stride(2).padding(1));
     layer("adaptive_avg_pool2d", AdaptiveAvgPool2d::new([3, 4]));
     layer("adaptive_max_pool2d", AdaptiveMaxPool2d::new([3, 2]));

@@ -1,5 +1,8 @@
 //! Each loss without reduction, its mean, its sum, and its gradient.
 
+// Some losses have no options but the reduction.
+#![allow(clippy::needless_update)]
+
 use super::{assert_close, find, golden, weighted};
 use toygrad::nn::loss::*;
 use toygrad::prelude::*;
@@ -48,7 +51,6 @@ macro_rules! case {
 }
 
 #[test]
-#[allow(clippy::needless_update)]
 fn distances() {
     case!("mse", Mse {}, 2);
     case!("l1", L1 {}, 2);

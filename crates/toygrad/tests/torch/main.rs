@@ -8,8 +8,11 @@ use std::collections::HashMap;
 use std::sync::LazyLock;
 use toygrad::prelude::*;
 
-/// Shape and numbers of what PyTorch computed, by case and key.
-static GOLDEN: LazyLock<HashMap<(&str, &str), (Vec<usize>, Vec<f64>)>> = LazyLock::new(|| {
+/// Shape and numbers.
+type Array = (Vec<usize>, Vec<f64>);
+
+/// What PyTorch computed, by case and key.
+static GOLDEN: LazyLock<HashMap<(&str, &str), Array>> = LazyLock::new(|| {
     let parse = |line: &'static str| {
         let mut words = line.split_whitespace();
         let (case, key, shape) = (words.next()?, words.next()?, words.next()?);

@@ -237,6 +237,20 @@ fn schedules() {
     }
 }
 
+#[test]
+fn plateaus() {
+    let sgd = Sgd::new(&Parameter::new(0.0), 0.5);
+    let mut plateau = Plateau::new(0.3, 2);
+    (plateau.cooldown, plateau.least) = (2, 0.02);
+    let rate = |measure: &f64| {
+        plateau.step(&sgd, *measure).unwrap();
+        sgd.learning_rate().unwrap()
+    };
+    let measures: Vec<f64> = golden("schedule", "measures").to_vec().unwrap();
+    let rates: Value = measures.iter().map(rate).collect();
+    assert_close("plateau", &rates, &golden("schedule", "plateau"), 1e-7);
+}
+
 /// An average of weights is updated in a compiled step too.
 #[test]
 fn averages_of_weights_in_a_compiled_step() {

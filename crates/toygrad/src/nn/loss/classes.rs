@@ -58,7 +58,7 @@ impl CrossEntropy {
         if target.dtype().is_float() {
             let mut p = target * (1.0 - smooth) + smooth / classes as f64;
             if let Some(w) = &weight {
-                p = p * w;
+                p *= w;
             }
             // The sum of p (logsumexp - x), so that the logarithms need not be stored.
             let total = p.sum_axis(a);
