@@ -360,3 +360,45 @@ fn a_killed_run_ends_with_the_same_bits() {
     let weights = |run: &str| fs::read(folder.0.join(run).join("model.safetensors")).unwrap();
     assert_eq!(weights("straight"), weights("killed"));
 }
+
+#[test]
+fn the_classic_tables_are_learned() {
+    let folder = Folder::new("classic");
+    let data = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("tests/data");
+    for file in ["iris.csv", "wine.csv", "breast_cancer.csv.gz"] {
+        let path = data.join(file);
+        let events = folder.events(&format!("train --data {} --epochs 60", path.display()));
+        let accuracy = events.last().unwrap()["test_accuracy"].as_f64().unwrap();
+        assert!(accuracy >= 0.95, "{file}: {accuracy}");
+    }
+}
+
+#[cfg(unix)]
+#[test]
+fn ctrl_c_saves_and_leaves() {
+    let folder = Folder::new("interrupt");
+    let run = "--epochs 400 --hidden 16 --test 0.5 --quiet --out run";
+    let mut child = Command::new(env!("CARGO_BIN_EXE_toygrad"))
+        .args(run.split_whitespace())
+        .current_dir(&folder.0)
+        .spawn()
+        .unwrap();
+    // Once it trains: the log of epochs is begun just before.
+    let log = folder.0.join("run/metrics.jsonl");
+    while fs::metadata(&log).map_or(0, |m| m.len()) == 0 {
+        std::thread::sleep(std::time::Duration::from_millis(5));
+        assert!(child.try_wait().unwrap().is_none(), "it ended by itself");
+    }
+    let id = child.id().to_string();
+    assert!(
+        Command::new("kill")
+            .args(["-INT", &id])
+            .status()
+            .unwrap()
+            .success()
+    );
+    assert_eq!(child.wait().unwrap().code(), Some(130));
+    for file in ["checkpoint.safetensors", "model.safetensors"] {
+        assert!(toygrad::io::read_safetensors(folder.0.join("run").join(file)).is_ok());
+    }
+}

@@ -232,3 +232,27 @@ fn callbacks_can_stop_and_fail() {
     );
     assert!(Fit::new(1).run(&empty, |_| Ok(1.0), || Ok(vec![])).is_err());
 }
+
+#[test]
+fn two_spirals_are_told_apart() {
+    manual_seed(1);
+    let (x, y) = data::spirals(600, 2, 0.01, 1);
+    let (train, test) = data::stratified_split(&Arrays::new(x, y).unwrap(), 0.2, 1).unwrap();
+    let model = Mlp::new(&[2, 32, 32, 2], Activation::Tanh);
+    let optimizer = Adam::new(&model, 0.01);
+    let step =
+        compile(|(x, y): (Value, Value)| optimizer.minimize(&cross_entropy(model.forward(&x), y)));
+    let (x, y) = (test.inputs().unwrap(), test.targets().unwrap());
+    let history = Fit::new(150).run(
+        &Loader::new(train, 32).shuffle(1),
+        |batch| step.call(batch)?.item(),
+        || {
+            Ok(vec![(
+                "accuracy",
+                toygrad::train::metrics::accuracy(&model.forward(&x), &y)?,
+            )])
+        },
+    );
+    let accuracy = history.unwrap().records[149].get("accuracy").unwrap();
+    assert!(accuracy >= 0.99, "{accuracy}");
+}

@@ -95,6 +95,7 @@ pub fn curves(title: &str, records: &[Record], names: &[&str]) -> Result<String>
         chart
             .configure_mesh()
             .x_desc("epoch")
+            .x_label_formatter(&|x| format!("{x:.0}"))
             .light_line_style(WHITE)
             .draw()?;
         for (i, (name, points)) in series.iter().enumerate() {
