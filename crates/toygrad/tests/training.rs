@@ -238,12 +238,13 @@ fn two_spirals_are_told_apart() {
     manual_seed(1);
     let (x, y) = data::spirals(600, 2, 0.01, 1);
     let (train, test) = data::stratified_split(&Arrays::new(x, y).unwrap(), 0.2, 1).unwrap();
-    let model = Mlp::new(&[2, 32, 32, 2], Activation::Tanh);
+    let model = Mlp::new(&[2, 64, 64, 2], Activation::Relu);
     let optimizer = Adam::new(&model, 0.01);
+    let schedule = Scheduler::new(&optimizer, Schedule::cosine(200 * 15, 0.0)).unwrap();
     let step =
         compile(|(x, y): (Value, Value)| optimizer.minimize(&cross_entropy(model.forward(&x), y)));
     let (x, y) = (test.inputs().unwrap(), test.targets().unwrap());
-    let history = Fit::new(150).run(
+    let history = Fit::new(200).schedule(&schedule).run(
         &Loader::new(train, 32).shuffle(1),
         |batch| step.call(batch)?.item(),
         || {
@@ -253,6 +254,6 @@ fn two_spirals_are_told_apart() {
             )])
         },
     );
-    let accuracy = history.unwrap().records[149].get("accuracy").unwrap();
+    let accuracy = history.unwrap().records[199].get("accuracy").unwrap();
     assert!(accuracy >= 0.99, "{accuracy}");
 }
