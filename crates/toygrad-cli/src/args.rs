@@ -29,7 +29,7 @@ pub struct Cli {
 #[derive(Subcommand)]
 pub enum Command {
     /// Train a model, and save it with its settings, metrics and pictures in a folder
-    Train(Train),
+    Train(Box<Train>),
     /// Say what a model predicts: for the rows of a table, for images, or a text that goes on
     Predict(Predict),
     /// Say how good a model is on data whose answers are known

@@ -39,7 +39,7 @@ fn main() -> ExitCode {
 fn run(cli: Cli) -> Result<Outcome> {
     match cli.command {
         None => train::run(cli.train),
-        Some(Command::Train(settings)) => train::run(settings),
+        Some(Command::Train(settings)) => train::run(*settings),
         Some(Command::Predict(arguments)) => using::predict(&arguments),
         Some(Command::Evaluate(arguments)) => using::evaluate(&arguments),
         Some(Command::Export(arguments)) => inspect::export(&arguments),

@@ -310,45 +310,114 @@ pub fn load(run: &Path) -> Result<(PathBuf, Card, Model)> {
     Ok((path, card, model))
 }
 
-/// That the file holds as many numbers as the model that it describes: a damaged description must
-/// not ask for more memory than that.
+/// That the description makes sense and the file holds about as many numbers as it says: a damaged
+/// one must not ask for more memory than that.
 fn sane(path: &Path, architecture: &Architecture, tensors: &io::Tensors) -> Result<()> {
     let held: usize = tensors.values.values().map(Value::elements).sum();
+    match weights(architecture).is_some_and(|n| n <= held) {
+        true => Ok(()),
+        false => Err(Error::file(path, None, "its description does not fit its weights").into()),
+    }
+}
+
+/// At least how many numbers a model has; `None` where there can be no such model.
+fn weights(architecture: &Architecture) -> Option<usize> {
     let product = |dims: &[usize]| dims.iter().try_fold(1usize, |n, &d| n.checked_mul(d));
-    let pairs = |sizes: &[usize]| {
-        let pairs = sizes.windows(2).map(product);
-        pairs
-            .collect::<Option<Vec<_>>>()
-            .map_or(usize::MAX, |p| p.into_iter().fold(0, usize::saturating_add))
-    };
-    let wanted = match architecture {
-        Architecture::Mlp { sizes, .. } => pairs(sizes),
+    let positive = |dims: &[usize]| dims.iter().all(|&d| d > 0).then_some(());
+    match *architecture {
+        Architecture::Mlp { ref sizes, .. } => {
+            (sizes.len() >= 2).then_some(())?;
+            positive(sizes)?;
+            let mut pairs = sizes.windows(2);
+            pairs.try_fold(0usize, |n, pair| n.checked_add(product(pair)?))
+        }
         Architecture::Cnn {
             height,
             width,
             outputs,
             ..
-        } => product(&[*height, *width, 2])
-            .and_then(|n| n.checked_mul(128))
-            .map_or(usize::MAX, |n| n.max(*outputs) / 2),
+        } => {
+            positive(&[height / 4, width / 4, outputs])?;
+            let inner = product(&[32 * 128, height / 4, width / 4])?;
+            inner.checked_add(product(&[128, outputs])?)
+        }
         Architecture::Gpt {
             vocabulary,
             context,
             layers,
+            heads,
             width,
-            ..
         } => {
-            let block = product(&[*layers, *width, *width]);
-            let tables = vocabulary
-                .checked_add(*context)
-                .and_then(|n| n.checked_mul(*width));
-            block
-                .zip(tables)
-                .map_or(usize::MAX, |(a, b)| a.saturating_add(b))
+            positive(&[vocabulary, context, layers, heads, width])?;
+            (width % heads == 0).then_some(())?;
+            let tables = product(&[vocabulary.checked_add(context)?, width])?;
+            product(&[12, layers, width, width])?.checked_add(tables)
         }
-    };
-    match wanted <= held.saturating_mul(2) {
-        true => Ok(()),
-        false => Err(Error::file(path, None, "its description does not fit its weights").into()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn mlp(sizes: &[usize]) -> Architecture {
+        Architecture::Mlp {
+            sizes: sizes.to_vec(),
+            scale: 1.0,
+        }
+    }
+
+    #[test]
+    fn descriptions_that_make_no_sense_are_refused() {
+        for sizes in [
+            &[][..],
+            &[3],
+            &[3, 0],
+            &[usize::MAX, 2],
+            &[usize::MAX, 1, usize::MAX],
+        ] {
+            assert_eq!(weights(&mlp(sizes)), None, "{sizes:?}");
+        }
+        let cnn = |height, outputs| Architecture::Cnn {
+            height,
+            width: 8,
+            outputs,
+            scale: 1.0,
+        };
+        assert_eq!(weights(&cnn(3, 2)), None);
+        assert_eq!(weights(&cnn(usize::MAX, 2)), None);
+        assert_eq!(weights(&cnn(8, usize::MAX)), None);
+        let gpt = |heads, width| Architecture::Gpt {
+            vocabulary: 5,
+            context: 4,
+            layers: 1,
+            heads,
+            width,
+        };
+        assert_eq!(weights(&gpt(0, 4)), None);
+        assert_eq!(weights(&gpt(3, 4)), None);
+        assert_eq!(weights(&gpt(1, usize::MAX)), None);
+    }
+
+    #[test]
+    fn models_have_as_many_numbers_as_they_say() {
+        let cnn = Architecture::Cnn {
+            height: 9,
+            width: 8,
+            outputs: 3,
+            scale: 1.0,
+        };
+        let gpt = Architecture::Gpt {
+            vocabulary: 5,
+            context: 4,
+            layers: 2,
+            heads: 2,
+            width: 8,
+        };
+        for architecture in [mlp(&[3, 5, 2]), cnn, gpt] {
+            let built = architecture.build().parameter_count();
+            let said = weights(&architecture).unwrap();
+            assert!(said <= built && built <= 3 * said, "{said} {built}");
+        }
     }
 }
