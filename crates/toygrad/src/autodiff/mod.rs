@@ -14,6 +14,7 @@ use crate::ops::{matmul, random};
 use crate::{Error, Result, Value};
 use smallvec::{SmallVec, smallvec};
 use std::panic::Location;
+use std::sync::Arc;
 
 /// What reverse mode has found: nodes with their cotangents.
 pub(crate) struct Cotangents {
@@ -341,7 +342,11 @@ pub fn vjp<V: Into<Value>>(
         Ok(seeds) => seeds,
         Err(mistake) => return vec![mistake; wrt.len()],
     };
-    let found = reverse(y, &seeds, |v| wrt.iter().any(|w| w.is(v)));
+    // Sorted, as a network written neuron by neuron has thousands.
+    let mut nodes: Vec<_> = wrt.iter().map(|w| Arc::as_ptr(&w.0)).collect();
+    nodes.sort_unstable();
+    let wanted = |v: &Value| nodes.binary_search(&Arc::as_ptr(&v.0)).is_ok();
+    let found = reverse(y, &seeds, wanted);
     let zero = |w: &Value| match w.error() {
         Some(_) => w.clone(),
         None => Value::full_at(w.shape().clone(), 0.0, w.dtype().to_float(), at),
@@ -458,7 +463,7 @@ pub fn custom<V: Into<Value>>(
     let mut all: SmallVec<[Value; 2]> = smallvec![y.detach()];
     all.extend(inputs);
     Value::node(
-        Op::Alias(Alias::Custom(std::sync::Arc::new(backward))),
+        Op::Alias(Alias::Custom(Arc::new(backward))),
         all,
         shape,
         dtype,

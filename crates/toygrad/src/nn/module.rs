@@ -177,7 +177,8 @@ thread_local! {
 
 /// Runs `f` with layers in evaluation mode: dropout lets everything pass, and batch normalisation
 /// uses its running statistics and leaves them alone. What PyTorch's `model.eval()` does, for the
-/// Values that `f` records, and no longer. (Gradients pass: see [`no_grad`](crate::no_grad).)
+/// Values that `f` records, and no longer. (Gradients pass: see [`no_grad`](crate::no_grad).) A
+/// compiled function keeps the mode in which it was recorded, so this belongs inside it.
 ///
 /// ```
 /// use toygrad::prelude::*;
