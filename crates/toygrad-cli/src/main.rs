@@ -7,13 +7,17 @@ mod args;
 mod console;
 mod failure;
 mod folder;
+mod inspect;
 mod model;
 mod problem;
+mod report;
 mod train;
+mod using;
 
 use args::{Cli, Command};
 use clap::Parser;
 use failure::Result;
+use std::io::Write;
 use std::process::ExitCode;
 
 /// How a command ended that did not fail.
@@ -35,6 +39,17 @@ fn main() -> ExitCode {
 fn run(cli: Cli) -> Result<Outcome> {
     match cli.command {
         None => train::run(cli.train),
-        Some(Command::Train(settings)) => train::run(settings),
+        Some(Command::Train(settings)) => train::run(*settings),
+        Some(Command::Predict(arguments)) => using::predict(&arguments),
+        Some(Command::Evaluate(arguments)) => using::evaluate(&arguments),
+        Some(Command::Export(arguments)) => inspect::export(&arguments),
+        Some(Command::Info(arguments)) => inspect::info(&arguments),
+        Some(Command::Graph(arguments)) => inspect::graph(&arguments),
     }
+}
+
+/// Writes to standard output. Whoever reads may have left (`| head`): that is no fault.
+fn print(text: &str) {
+    let mut out = std::io::stdout().lock();
+    let _ = out.write_all(text.as_bytes()).and_then(|()| out.flush());
 }

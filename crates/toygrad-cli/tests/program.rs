@@ -69,10 +69,19 @@ fn digits_for_people() {
         "settings.json",
         "metrics.csv",
         "checkpoint.safetensors",
+        "metrics.jsonl",
+        "loss.svg",
+        "confusion.svg",
+        "mistakes.svg",
     ] {
         assert!(files.iter().any(|f| f == name), "{files:?}");
     }
     assert!(!files.iter().any(|f| f.ends_with(".tmp")), "{files:?}");
+    let page = fs::read_to_string(folder.0.join("runs/digits-1/index.html")).unwrap();
+    assert!(
+        page.contains("<svg") && !page.contains("src="),
+        "the page holds its pictures"
+    );
     let quiet = folder.toygrad(&format!("{SHORT} --quiet"));
     assert!(quiet.status.success() && quiet.stdout.is_empty() && quiet.stderr.is_empty());
     assert!(folder.0.join("runs/digits-2/model.safetensors").exists());
@@ -166,5 +175,230 @@ fn help_has_examples() {
         let output = folder.toygrad(&format!("{command} --help"));
         let text = String::from_utf8(output.stdout).unwrap();
         assert!(text.contains("Examples:"), "{text}");
+    }
+}
+
+/// A table with a class and a number to predict.
+fn table() -> String {
+    let mut text = String::from("width,colour,class,area\n");
+    for i in 0..60 {
+        let width = (i * 7 % 30) as f64 / 10.0;
+        let colour = if i % 3 == 0 { "red" } else { "blue" };
+        let class = if width > 1.5 { "big" } else { "small" };
+        text += &format!("{width},{colour},{class},{}\n", width * 3.5 + 0.25);
+    }
+    text
+}
+
+#[test]
+fn tables_are_learned_and_predicted() {
+    let folder = Folder::new("tables");
+    fs::write(folder.0.join("things.csv"), table()).unwrap();
+    let events = folder
+        .events("train --data things.csv --target class --drop area --epochs 30 --out classes");
+    let done = events.last().unwrap();
+    assert!(done["test_accuracy"].as_f64().unwrap() > 0.8, "{done}");
+    let events = folder.events("train --data things.csv --drop class --epochs 60 --out numbers");
+    let done = events.last().unwrap();
+    assert!(done["test_rmse"].as_f64().unwrap() < 1.5, "{done}");
+
+    // Columns in another order, none of the target.
+    fs::write(
+        folder.0.join("new.csv"),
+        "colour,width\nred,0.2\nblue,2.8\n",
+    )
+    .unwrap();
+    let output = folder.toygrad("predict classes --data new.csv");
+    let text = String::from_utf8(output.stdout).unwrap();
+    let lines: Vec<&str> = text.lines().collect();
+    assert_eq!(lines[0], "class,probability");
+    assert!(
+        lines[1].starts_with("small,") && lines[2].starts_with("big,"),
+        "{text}"
+    );
+    let output = folder.toygrad("predict numbers --data new.csv");
+    let text = String::from_utf8(output.stdout).unwrap();
+    let numbers: Vec<f64> = text.lines().skip(1).map(|x| x.parse().unwrap()).collect();
+    assert!(numbers[0] < numbers[1], "{text}");
+
+    let output = folder.toygrad("evaluate classes --data things.csv --json");
+    let json: Json = serde_json::from_slice(&output.stdout).unwrap();
+    assert_eq!(json["samples"], 60);
+    assert_eq!(json["classes"][1]["class"], "small");
+    let output = folder.toygrad("evaluate numbers");
+    assert!(
+        String::from_utf8(output.stdout)
+            .unwrap()
+            .contains("test rmse")
+    );
+    for (arguments, part) in [
+        (
+            "train --data things.csv --target weight",
+            "no column \"weight\"; there are width",
+        ),
+        ("train --data nothing.csv", "nothing.csv"),
+        (
+            "predict classes --data classes/metrics.csv",
+            "has no column \"width\"",
+        ),
+        ("predict things.csv --data new.csv", "things.csv"),
+        (
+            "train --data things.csv --target class --task regression",
+            "holds words",
+        ),
+    ] {
+        let output = folder.toygrad(arguments);
+        let text = String::from_utf8_lossy(&output.stderr);
+        assert_eq!(output.status.code(), Some(1), "{arguments}: {text}");
+        assert!(text.contains(part), "{arguments}: {text}");
+    }
+}
+
+#[test]
+fn images_are_learned() {
+    let folder = Folder::new("images");
+    // Bright above or bright below.
+    let mut images = vec![0, 0, 8, 3, 0, 0, 0, 40, 0, 0, 0, 8, 0, 0, 0, 8];
+    let mut labels = vec![0, 0, 8, 1, 0, 0, 0, 40];
+    for i in 0..40u8 {
+        labels.push(i % 2);
+        let dark = |row: u8| if row / 4 == i % 2 { 200 + i } else { i };
+        images.extend((0..8).flat_map(|row| [dark(row); 8]));
+    }
+    fs::write(folder.0.join("x.idx"), images).unwrap();
+    fs::write(folder.0.join("y.idx"), labels).unwrap();
+    for model in ["mlp", "cnn"] {
+        let arguments = format!(
+            "train --data x.idx --labels y.idx --epochs 20 --model {model} --hidden 8 --out {model}"
+        );
+        let events = folder.events(&arguments);
+        assert_eq!(events.last().unwrap()["test_accuracy"], 1.0, "{model}");
+        let output = folder.toygrad(&format!("predict {model} --data x.idx"));
+        assert_eq!(
+            String::from_utf8(output.stdout).unwrap().lines().count(),
+            41
+        );
+    }
+}
+
+#[test]
+fn text_is_learned_and_goes_on() {
+    let folder = Folder::new("text");
+    fs::write(folder.0.join("abc.txt"), "abcdefg ".repeat(100)).unwrap();
+    let arguments = "train --text abc.txt --layers 1 --heads 2 --width 16 --context 8 --epochs 2 --steps 60 --rate 0.02 --out abc";
+    let events = folder.events(arguments);
+    let done = events.last().unwrap();
+    assert!(done["validation_loss"].as_f64().unwrap() < 0.5, "{done}");
+    let output = folder.toygrad("predict abc --prompt abc --length 5 --temperature 0");
+    assert_eq!(String::from_utf8(output.stdout).unwrap(), "abcdefg \n");
+    let output = folder.toygrad("predict abc --prompt XYZ");
+    assert_eq!(output.status.code(), Some(1));
+    let output = folder.toygrad("predict abc");
+    assert_eq!(output.status.code(), Some(2));
+}
+
+#[test]
+fn what_is_in_a_model_can_be_seen_and_taken_out() {
+    let folder = Folder::new("inspect");
+    folder.events(&format!("{SHORT} --out run"));
+    let text = |arguments: &str| {
+        let output = folder.toygrad(arguments);
+        assert!(output.status.success(), "{output:?}");
+        String::from_utf8(output.stdout).unwrap()
+    };
+    assert!(text("info run").contains("layers.0.weight"));
+    assert!(text("info run --json").contains("\"numbers\":1210"));
+    assert!(text("graph run").contains("matmul"));
+    assert!(text("graph run --dot").starts_with("digraph"));
+    for file in ["out.npz", "out.safetensors"] {
+        text(&format!("export run {file}"));
+        assert!(text(&format!("info {file}")).contains("1210 numbers"));
+    }
+    assert_eq!(folder.toygrad("export run out.exe").status.code(), Some(2));
+    assert!(text("evaluate run").contains("columns: what it was taken for"));
+}
+
+/// A run that is killed 20 times, and each time goes on, ends with the bits of one that is not.
+#[test]
+fn a_killed_run_ends_with_the_same_bits() {
+    let folder = Folder::new("killed");
+    let run = "--epochs 12 --hidden 16 --test 0.5 --save-every 0 --quiet";
+    assert!(
+        folder
+            .toygrad(&format!("{run} --out straight"))
+            .status
+            .success()
+    );
+    let killed = folder.0.join("killed");
+    let mut kills = 0u64;
+    loop {
+        let arguments = match killed.join("settings.json").exists() {
+            true => "train --resume killed --save-every 0 --quiet".into(),
+            false => {
+                let _ = fs::remove_dir_all(&killed);
+                format!("{run} --out killed")
+            }
+        };
+        let mut child = Command::new(env!("CARGO_BIN_EXE_toygrad"))
+            .args(arguments.split_whitespace())
+            .current_dir(&folder.0)
+            .spawn()
+            .unwrap();
+        if kills < 20 {
+            // Moments spread over all that a run does, from its start on.
+            let moment = 10 + kills * 7919 % 150;
+            std::thread::sleep(std::time::Duration::from_millis(moment));
+            let _ = child.kill();
+        }
+        let status = child.wait().unwrap();
+        kills += 1;
+        if status.success() {
+            break;
+        }
+        assert!(kills <= 21 && status.code().is_none(), "{status}");
+    }
+    let weights = |run: &str| fs::read(folder.0.join(run).join("model.safetensors")).unwrap();
+    assert_eq!(weights("straight"), weights("killed"));
+}
+
+#[test]
+fn the_classic_tables_are_learned() {
+    let folder = Folder::new("classic");
+    let data = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("tests/data");
+    for file in ["iris.csv", "wine.csv", "breast_cancer.csv.gz"] {
+        let path = data.join(file);
+        let events = folder.events(&format!("train --data {} --epochs 60", path.display()));
+        let accuracy = events.last().unwrap()["test_accuracy"].as_f64().unwrap();
+        assert!(accuracy >= 0.95, "{file}: {accuracy}");
+    }
+}
+
+#[cfg(unix)]
+#[test]
+fn ctrl_c_saves_and_leaves() {
+    let folder = Folder::new("interrupt");
+    let run = "--epochs 400 --hidden 16 --test 0.5 --quiet --out run";
+    let mut child = Command::new(env!("CARGO_BIN_EXE_toygrad"))
+        .args(run.split_whitespace())
+        .current_dir(&folder.0)
+        .spawn()
+        .unwrap();
+    // Once it trains: the log of epochs is begun just before.
+    let log = folder.0.join("run/metrics.jsonl");
+    while fs::metadata(&log).map_or(0, |m| m.len()) == 0 {
+        std::thread::sleep(std::time::Duration::from_millis(5));
+        assert!(child.try_wait().unwrap().is_none(), "it ended by itself");
+    }
+    let id = child.id().to_string();
+    assert!(
+        Command::new("kill")
+            .args(["-INT", &id])
+            .status()
+            .unwrap()
+            .success()
+    );
+    assert_eq!(child.wait().unwrap().code(), Some(130));
+    for file in ["checkpoint.safetensors", "model.safetensors"] {
+        assert!(toygrad::io::read_safetensors(folder.0.join("run").join(file)).is_ok());
     }
 }

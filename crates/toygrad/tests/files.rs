@@ -266,8 +266,10 @@ fn csv_types_are_inferred() {
     let table = io::read_csv(&path).unwrap();
     assert_eq!(table.columns[1].name, "column_2");
     assert_eq!(table.columns[1].content, Content::Numbers(vec![2.0, 4.0]));
-    let mut options = CsvOptions::default();
-    options.categories = vec!["column_2".into()];
+    let options = CsvOptions {
+        categories: vec!["column_2".into()],
+        ..Default::default()
+    };
     let table = io::read_csv_with(&path, &options).unwrap();
     assert!(matches!(
         table.columns[1].content,
@@ -476,4 +478,41 @@ fn models_load_what_was_saved_or_say_all_that_differs() {
     io::write_safetensors(&path, [("0", Value::from([3.0, 4.0]))], &[]).unwrap();
     io::load(&(tied.clone(), tied.clone()), &path).unwrap();
     assert_eq!(tied.value().to_vec::<f64>().unwrap(), [3.0, 4.0]);
+}
+
+/// Files that NumPy and the safetensors package for Python wrote (tests/files/make.py).
+#[test]
+fn files_of_other_writers() {
+    let file = |name: &str| {
+        PathBuf::from(env!("CARGO_MANIFEST_DIR"))
+            .join("tests/files")
+            .join(name)
+    };
+    let a = Value::from([[0.0f32, 0.25, 0.5], [0.75, 1.0, 1.25]]);
+    let half = Value::from([1.5f32, -0.25, 65504.0]);
+    same(&a, &io::read_npy(file("f4.npy")).unwrap());
+    same(
+        &a.cast(DType::F64),
+        &io::read_npy(file("f8-fortran.npy")).unwrap(),
+    );
+    same(
+        &Value::from([1i64, -2, 300]),
+        &io::read_npy(file("i2-big-endian.npy")).unwrap(),
+    );
+    same(&half, &io::read_npy(file("f2.npy")).unwrap());
+    same(
+        &Value::from_vec(vec![7i64], ()),
+        &io::read_npy(file("scalar.npy")).unwrap(),
+    );
+    for name in ["stored.npz", "packed.npz"] {
+        let arrays = io::read_npz(file(name)).unwrap();
+        assert_eq!(arrays.len(), 2);
+        same(&a, &arrays["a"]);
+        same(&Value::from([true, false]), &arrays["b"]);
+    }
+    let tensors = io::read_safetensors(file("numpy.safetensors")).unwrap();
+    same(&a, &tensors.values["a"]);
+    same(&half.narrow(0, 0, 2), &tensors.values["half"]);
+    same(&Value::from([[1i64], [-1]]), &tensors.values["i"]);
+    assert_eq!(tensors.metadata["who"], "safetensors");
 }

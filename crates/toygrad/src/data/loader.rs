@@ -33,6 +33,7 @@ pub struct Loader<D> {
     seed: Option<u64>,
     drop_last: bool,
     prefetch: usize,
+    limit: usize,
 }
 
 impl<D> Clone for Loader<D> {
@@ -57,6 +58,7 @@ impl<D: Dataset + 'static> Loader<D> {
             seed: None,
             drop_last: false,
             prefetch: 0,
+            limit: usize::MAX,
         }
     }
 
@@ -80,14 +82,22 @@ impl<D: Dataset + 'static> Loader<D> {
         self
     }
 
+    /// Ends epochs after so many batches: for data of which one pass is too long, as text by
+    /// windows. Shuffled, each epoch has others.
+    pub fn limit(mut self, batches: usize) -> Self {
+        self.limit = batches;
+        self
+    }
+
     /// How many batches an epoch has.
     pub fn batches(&self) -> usize {
         let n = self.dataset.len();
-        match (self.batch_size, self.drop_last) {
+        let all = match (self.batch_size, self.drop_last) {
             (0, _) => 0,
             (size, true) => n / size,
             (size, false) => n.div_ceil(size),
-        }
+        };
+        all.min(self.limit)
     }
 
     /// How many samples the dataset has.
@@ -134,6 +144,7 @@ impl<D: Dataset + 'static> Loader<D> {
             plan.fault = Some(Error::argument(match (self.samples(), self.batch_size) {
                 (0, _) => "the dataset is empty: there is nothing to learn from".into(),
                 (_, 0) => "a batch size of 0: it must be at least 1".into(),
+                _ if self.limit == 0 => "epochs are limited to 0 batches".into(),
                 (n, size) => {
                     format!("{n} samples make no batch of {size}, and smaller ones are dropped")
                 }

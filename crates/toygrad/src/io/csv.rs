@@ -315,11 +315,14 @@ fn counted(first: &[String], rows: usize, width: usize) -> Option<Vec<String>> {
     (counts && rows > 0 && words && !classes.is_empty()).then(|| classes.to_vec())
 }
 
+/// Words as they are met: the number of each, and the rows.
+type Words = (BTreeMap<String, u32>, Vec<Option<u32>>);
+
 fn fill(source: &Source, options: &CsvOptions, layout: Layout) -> Result<Table> {
     let width = layout.names.len();
     let mut lines = Vec::with_capacity(layout.rows);
     let mut numbers: Vec<Vec<f64>> = vec![Vec::new(); width];
-    let mut words: Vec<(BTreeMap<String, u32>, Vec<Option<u32>>)> = vec![Default::default(); width];
+    let mut words: Vec<Words> = vec![Words::default(); width];
     let mut skip = layout.skip_first;
     source.each(|line, record| {
         if std::mem::take(&mut skip) {
@@ -366,7 +369,7 @@ fn fill(source: &Source, options: &CsvOptions, layout: Layout) -> Result<Table> 
 }
 
 /// Words numbered in their order instead of that of their first appearance.
-fn sorted((known, mut rows): (BTreeMap<String, u32>, Vec<Option<u32>>)) -> Content {
+fn sorted((known, mut rows): Words) -> Content {
     let mut rank = vec![0; known.len()];
     let mut names = Vec::with_capacity(known.len());
     for (i, (name, first)) in known.into_iter().enumerate() {

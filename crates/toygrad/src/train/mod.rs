@@ -31,8 +31,12 @@ mod fit;
 #[cfg(feature = "files")]
 mod logs;
 pub mod metrics;
+#[cfg(feature = "plots")]
+pub mod plots;
 #[cfg(feature = "progress")]
 mod progress;
+#[cfg(feature = "files")]
+mod tensorboard;
 
 #[cfg(feature = "files")]
 pub use checkpoint::{Checkpoint, State};
@@ -42,3 +46,5 @@ pub use fit::{Callback, Ended, Fit, History, Next, Plan, Record, Step};
 pub use logs::{CsvLog, JsonLines};
 #[cfg(feature = "progress")]
 pub use progress::ProgressBar;
+#[cfg(feature = "files")]
+pub use tensorboard::TensorBoard;
