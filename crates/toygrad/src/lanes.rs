@@ -58,7 +58,8 @@ macro_rules! float_number {
             #[inline(always)] fn neg(self) -> Self { -self }
             #[inline(always)] fn abs(self) -> Self { <$t>::abs(self) }
             #[inline(always)] fn sign(self) -> Self {
-                let s = (self > 0.0) as i8 as $t - (self < 0.0) as i8 as $t;
+                let s = if self > 0.0 { 1.0 } else { 0.0 };
+                let s = if self < 0.0 { -1.0 } else { s };
                 if self.is_nan() { self } else { s }
             }
             // NaN in either gives NaN, as in NumPy and PyTorch.
@@ -130,7 +131,14 @@ pub(crate) trait Formula<T: Lane> {
 
 /// Lanes that are loaded, computed and stored together. A block is read whole before it is
 /// written, so that the destination may be one of the sources and the loop still vectorises.
-const BLOCK: usize = 16;
+pub(crate) const BLOCK: usize = 16;
+
+/// Keeps the compiler from vectorising over blocks, with lanes gathered from one block after the
+/// other by shuffles: the lanes of one block are to become vectors. Costs no instruction.
+#[inline(always)]
+fn block_apart() {
+    std::sync::atomic::compiler_fence(std::sync::atomic::Ordering::SeqCst);
+}
 
 #[inline(always)]
 unsafe fn run<F: Formula<T>, T: Lane, I: Isa>(src: &[*const u8; 3], dst: *mut u8, n: usize) {
@@ -146,6 +154,7 @@ unsafe fn run<F: Formula<T>, T: Lane, I: Isa>(src: &[*const u8; 3], dst: *mut u8
     let mut x = [[T::ZERO; BLOCK]; 3];
     let mut i = 0;
     while i + BLOCK <= n {
+        block_apart();
         for (x, p) in x.iter_mut().zip(src).take(F::ARITY) {
             // SAFETY: the sources have n elements and i + BLOCK <= n.
             *x = unsafe { p.add(i).cast::<[T; BLOCK]>().read_unaligned() };
@@ -234,6 +243,7 @@ unsafe fn run_select<T: Lane, I: Isa>(src: &[*const u8; 3], dst: *mut u8, n: usi
     );
     let mut i = 0;
     while i + BLOCK <= n {
+        block_apart();
         // SAFETY: all have n elements and i + BLOCK <= n.
         unsafe {
             let c = c.add(i).cast::<[u8; BLOCK]>().read_unaligned();
