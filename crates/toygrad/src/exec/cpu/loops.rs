@@ -198,7 +198,27 @@ fn chunk(l: &Loop, memory: &Memory, start: usize, end: usize, targets: &[*mut u8
             fill(at[r as usize], x, dtype, TILE.min(end - start));
         }
         let flat = |o: &Operand| is_flat(&o.view.strides, &l.dims);
-        let loads: SmallVec<[bool; 16]> = l.loads.iter().map(|x| flat(&x.from)).collect();
+        // What repeats along the outer axes (a bias, a number in memory) is loaded once, if tiles
+        // hold it a whole number of times.
+        let periods = l
+            .loads
+            .iter()
+            .map(|x| period(&x.from.view.strides, &l.dims));
+        let unit = periods.clone().filter(|&p| p <= TILE).max().unwrap_or(1);
+        let size = TILE / unit * unit;
+        let mut loads: SmallVec<[Way; 16]> = SmallVec::new();
+        for (load, period) in l.loads.iter().zip(periods) {
+            let once = period <= unit && unit.is_multiple_of(period) && start.is_multiple_of(unit);
+            loads.push(match once {
+                _ if flat(&load.from) => Way::Flat,
+                true => Way::Once,
+                false => Way::Gathered,
+            });
+            if once {
+                let n = size.min(end - start);
+                gather(load, &l.dims, memory, start, n, at[load.register as usize]);
+            }
+        }
         // A register that code writes and one store takes is written straight to memory.
         let direct: SmallVec<[bool; 8]> = l
             .stores
@@ -211,18 +231,16 @@ fn chunk(l: &Loop, memory: &Memory, start: usize, end: usize, targets: &[*mut u8
             .collect();
         let mut tile = start;
         while tile < end {
-            let n = TILE.min(end - tile);
-            for (load, &flat) in l.loads.iter().zip(&loads) {
+            let n = size.min(end - tile);
+            for (load, way) in l.loads.iter().zip(&loads) {
                 let r = load.register as usize;
-                match flat {
-                    true => {
+                match way {
+                    Way::Once => {}
+                    Way::Flat => {
                         let offset = load.from.view.offset + tile as isize;
                         at[r] = memory.at(load.from.buffer, offset, load.dtype.size());
                     }
-                    false => {
-                        at[r] = scratch.wrapping_add(r * REGISTER);
-                        gather(load, &l.dims, memory, tile, n, at[r]);
-                    }
+                    Way::Gathered => gather(load, &l.dims, memory, tile, n, at[r]),
                 }
             }
             for (s, _) in l.stores.iter().zip(&direct).filter(|(_, d)| **d) {
@@ -252,6 +270,21 @@ fn chunk(l: &Loop, memory: &Memory, start: usize, end: usize, targets: &[*mut u8
             tile += n;
         }
     });
+}
+
+/// How a register is loaded.
+enum Way {
+    /// It is the memory itself.
+    Flat,
+    /// Before the first tile: all tiles see the same.
+    Once,
+    Gathered,
+}
+
+/// After how many elements of the index space a view begins anew.
+fn period(strides: &[isize], dims: &[usize]) -> usize {
+    let outer = strides.iter().take_while(|s| **s == 0).count();
+    dims[outer..].iter().product()
 }
 
 /// Whether a view steps through the index space one element at a time.
@@ -413,7 +446,7 @@ fn identity(f: &Fold) -> f64 {
 }
 
 /// `n` elements of the same number, converted as a cast does it.
-fn fill(to: *mut u8, x: f64, dtype: DType, n: usize) {
+pub(super) fn fill(to: *mut u8, x: f64, dtype: DType, n: usize) {
     // SAFETY: the caller's buffer or register has n elements of the dtype.
     unsafe {
         match dtype {
