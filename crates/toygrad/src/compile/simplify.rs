@@ -5,9 +5,9 @@
 //! `x * 0 -> 0` is not among the rules: it is wrong for infinities.
 
 use super::graph::{Graph, GraphNode, GraphOp};
-use crate::DType;
 use crate::graph::{Kind, Movement, RowRef};
 use crate::ops::pointwise as row;
+use crate::{DType, Shape};
 use smallvec::SmallVec;
 use std::collections::HashMap;
 use std::hash::{BuildHasher, BuildHasherDefault, DefaultHasher, Hash, Hasher};
@@ -165,6 +165,9 @@ impl Builder {
                 return Some(self.make(node, GraphOp::Full(y), &[]));
             }
         }
+        if node.shape.elements() > 1 && i.iter().all(|&n| self.is_leaf_number(n)) {
+            return Some(self.number_row(node));
+        }
         let whole_number = node.dtype == DType::U8;
         match () {
             _ if is(&row::add::ROW) && b == Some(0.0) => Some(i[0]), // x + 0 -> x
@@ -204,8 +207,89 @@ impl Builder {
                 Some(self.map(node, &row::div::ROW, &[one, i[0]])) // x^-1 -> 1 / x
             }
             _ if is(&row::select::ROW) && i[1] == i[2] => Some(i[1]), // c ? x : x -> x
+            _ if is(&row::add::ROW) => self.side_by_side(i[0], i[1]),
             _ => None,
         }
+    }
+
+    /// A function of numbers is computed once, whatever its shape.
+    fn number_row(&mut self, node: &GraphNode) -> u32 {
+        let numbers: SmallVec<[u32; 3]> = node
+            .inputs
+            .iter()
+            .map(|&n| {
+                let number = self.nodes[n as usize].clone();
+                self.at_shape(&number, Shape::scalar(), number.op.clone(), &[])
+            })
+            .collect();
+        let y = self.at_shape(node, Shape::scalar(), node.op.clone(), &numbers);
+        let ones = node.shape.iter().map(|_| 1).collect();
+        let moved = |m| GraphOp::Apply(Kind::Move(m));
+        let y = self.at_shape(node, ones, moved(Movement::Reshape), &[y]);
+        self.at_shape(node, node.shape.clone(), moved(Movement::Expand), &[y])
+    }
+
+    fn at_shape(&mut self, like: &GraphNode, shape: Shape, op: GraphOp, inputs: &[u32]) -> u32 {
+        let inputs = SmallVec::from_slice(inputs);
+        self.add(GraphNode {
+            op,
+            inputs,
+            shape,
+            ..like.clone()
+        })
+    }
+
+    /// Zeros with x in one stretch of an axis, and zeros with y in the next: x and y end to end.
+    /// (Gradients of the parts of an array come so.)
+    fn side_by_side(&mut self, a: u32, b: u32) -> Option<u32> {
+        let (first, second) = (self.stretch(a)?, self.stretch(b)?);
+        let (first, second) = match first.start < second.start {
+            true => (first, second),
+            false => (second, first),
+        };
+        if first.axis != second.axis || first.start + first.len != second.start {
+            return None;
+        }
+        let (axis, whole) = (first.axis, self.nodes[a as usize].clone());
+        let parts: SmallVec<[u32; 4]> = [first.source, second.source]
+            .into_iter()
+            .flat_map(|k| match &self.nodes[k as usize] {
+                n if n.op == GraphOp::Apply(Kind::Concat(axis)) => n.inputs.to_vec(),
+                _ => vec![k],
+            })
+            .collect();
+        let len = first.len + second.len;
+        let shape = whole.shape.with(axis, len);
+        let joined = self.at_shape(&whole, shape, GraphOp::Apply(Kind::Concat(axis)), &parts);
+        if len == whole.shape[axis] {
+            return Some(joined);
+        }
+        let mut start: SmallVec<[usize; 4]> = SmallVec::from_elem(0, whole.shape.rank());
+        start[axis] = first.start;
+        let step = SmallVec::from_elem(1, whole.shape.rank());
+        let embed = GraphOp::Apply(Kind::Move(Movement::Embed { start, step }));
+        Some(self.at_shape(&whole, whole.shape.clone(), embed, &[joined]))
+    }
+
+    /// Where a node is zeros with another one in a stretch of one axis.
+    fn stretch(&self, i: u32) -> Option<Stretch> {
+        let node = &self.nodes[i as usize];
+        let GraphOp::Apply(Kind::Move(Movement::Embed { start, step })) = &node.op else {
+            return None;
+        };
+        let source = node.inputs[0];
+        let part = &self.nodes[source as usize].shape;
+        let differs = |a: &usize| part[*a] != node.shape[*a];
+        let mut axes = (0..part.rank()).filter(differs);
+        let (axis, None) = (axes.next()?, axes.next()) else {
+            return None;
+        };
+        step.iter().all(|&s| s == 1).then_some(Stretch {
+            source,
+            axis,
+            start: start[axis],
+            len: part[axis],
+        })
     }
 
     fn rewrite_movement(&mut self, m: &Movement, node: &GraphNode) -> Option<u32> {
@@ -218,6 +302,12 @@ impl Builder {
         }
         if source.shape == node.shape && matches!(m, Movement::Reshape | Movement::Expand) {
             return Some(from);
+        }
+        if let (Movement::Permute(p), GraphOp::Apply(Kind::MatMul)) = (m, &source.op)
+            && is_transpose(p)
+            && self.only_use == Some(from)
+        {
+            return Some(self.transposed_product(p, &source));
         }
         let GraphOp::Apply(Kind::Move(inner)) = &source.op else {
             return None;
@@ -260,6 +350,14 @@ impl Builder {
             ..product.clone()
         })
     }
+}
+
+/// A stretch of an axis that holds another array.
+struct Stretch {
+    source: u32,
+    axis: usize,
+    start: usize,
+    len: usize,
 }
 
 /// Whether a permutation exchanges the last two axes and nothing else.
