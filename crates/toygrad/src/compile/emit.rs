@@ -375,15 +375,9 @@ impl<'a> Emitter<'a> {
     fn scalars(&mut self, c: u32) -> Kernel {
         let p = self.p;
         let cluster = &p.clusters[c as usize];
-        let mut s = Scalars {
-            loads: vec![],
-            numbers: vec![],
-            code: vec![],
-            stores: vec![],
-            registers: 0,
-        };
+        let mut s = Straight::default();
+        let (mut loads, mut numbers, mut stores) = (vec![], vec![], vec![]);
         let mut values: HashMap<u32, u32> = HashMap::new();
-        let mut uses = Uses::default();
         for &m in &cluster.members {
             let node = &p.nodes[m as usize];
             let mut from = [0; 3];
@@ -397,15 +391,15 @@ impl<'a> Emitter<'a> {
                 *slot = match (known, p.at[base as usize]) {
                     (Some(&v), _) => v,
                     (None, At::Number) => {
-                        let v = uses.new_value();
-                        s.numbers.push((self.number(base), dtype, v));
+                        let v = s.given(dtype);
+                        numbers.push((self.number(base), dtype, v));
                         values.insert(base, v);
                         v
                     }
                     (None, _) => {
-                        let v = uses.new_value();
+                        let v = s.given(dtype);
                         let o = self.operand(k);
-                        s.loads.push(Load2 {
+                        loads.push(Element {
                             buffer: o.buffer,
                             offset: o.view.offset,
                             dtype,
@@ -420,25 +414,15 @@ impl<'a> Emitter<'a> {
                 };
             }
             let value = match self.instruction(m) {
-                Some((what, dtype, _)) => {
-                    let to = uses.new_value();
-                    let arity = node.inputs.len() as u8;
-                    s.code.push(ScalarInstruction {
-                        what,
-                        dtype: node.dtype,
-                        to,
-                        from,
-                        arity,
-                    });
-                    let _ = dtype;
-                    to
+                Some((what, _, lanes)) => {
+                    s.made(what, lanes, node.dtype, &from[..node.inputs.len()])
                 }
                 None => from[0],
             };
             values.insert(m, value);
             if self.stored[m as usize] {
                 let buffer = self.buffer_of(m);
-                s.stores.push(Load2 {
+                stores.push(Element {
                     buffer,
                     offset: 0,
                     dtype: node.dtype,
@@ -446,32 +430,160 @@ impl<'a> Emitter<'a> {
                 });
             }
         }
-        let steps: Vec<(u32, &[u32])> = s
-            .code
-            .iter()
-            .map(|i| (i.to, &i.from[..i.arity as usize]))
-            .collect();
-        let pinned = s
-            .stores
-            .iter()
-            .map(|l| l.register)
-            .chain(s.numbers.iter().map(|n| n.2));
-        let (physical, registers) = uses.allocate(&steps, pinned.collect());
-        s.code.iter_mut().for_each(|i| {
-            i.to = physical[i.to as usize];
-            i.from[..i.arity as usize]
-                .iter_mut()
-                .for_each(|r| *r = physical[*r as usize]);
+        Kernel::Scalars(s.grouped(loads, numbers, stores))
+    }
+}
+
+/// Straight-line code before its instructions are grouped.
+#[derive(Default)]
+struct Straight {
+    /// For each value: its dtype, and after how many others it can be computed.
+    values: Vec<(DType, u32)>,
+    code: Vec<Step>,
+}
+
+struct Step {
+    what: Operation,
+    lanes: Lanes,
+    to: u32,
+    from: [u32; 3],
+    arity: u8,
+}
+
+impl Straight {
+    /// A value that is there from the beginning.
+    fn given(&mut self, dtype: DType) -> u32 {
+        self.values.push((dtype, 0));
+        self.values.len() as u32 - 1
+    }
+
+    fn made(&mut self, what: Operation, lanes: Lanes, dtype: DType, inputs: &[u32]) -> u32 {
+        let after = inputs.iter().map(|&v| self.values[v as usize].1).max();
+        let to = self.values.len() as u32;
+        self.values.push((dtype, after.unwrap_or(0) + 1));
+        let mut from = [0; 3];
+        from[..inputs.len()].copy_from_slice(inputs);
+        let arity = inputs.len() as u8;
+        self.code.push(Step {
+            what,
+            lanes,
+            to,
+            from,
+            arity,
         });
-        s.loads
+        to
+    }
+
+    /// Instructions that do the same, and that can be computed after equally many others, become
+    /// one: their results lie side by side, and vector loops compute them.
+    fn grouped(
+        mut self,
+        mut loads: Vec<Element>,
+        mut numbers: Vec<(Number, DType, u32)>,
+        mut stores: Vec<Element>,
+    ) -> Scalars {
+        let key = |i: &Step| {
+            let (dtype, after) = self.values[i.to as usize];
+            let what = match i.what {
+                Operation::Row(row) => row.0 as *const _ as usize,
+                Operation::Cast(to) => to as usize,
+            };
+            (
+                after,
+                what,
+                dtype as u8,
+                self.values[i.from[0] as usize].0 as u8,
+            )
+        };
+        self.code.sort_by_key(key);
+        let keys: Vec<_> = self.code.iter().map(key).collect();
+        // In a group, results stand in the order of those who use them first, so that operands lie
+        // side by side. Users come in later groups, which have their order already.
+        let mut user = vec![u32::MAX; self.values.len()];
+        let mut end = keys.len();
+        while end > 0 {
+            let start = end
+                - keys[..end]
+                    .iter()
+                    .rev()
+                    .take_while(|k| **k == keys[end - 1])
+                    .count();
+            self.code[start..end].sort_by_key(|i| user[i.to as usize]);
+            for (at, i) in (start as u32..).zip(&self.code[start..end]) {
+                for &v in &i.from[..i.arity as usize] {
+                    user[v as usize] = user[v as usize].min(at);
+                }
+            }
+            end = start;
+        }
+        let mut place = vec![0u32; self.values.len()];
+        let mut bytes = 0u32;
+        let given = loads.iter().map(|l| l.register);
+        for v in given.chain(numbers.iter().map(|n| n.2)) {
+            place[v as usize] = bytes;
+            bytes += 8;
+        }
+        let mut s = Scalars {
+            loads: vec![],
+            numbers: vec![],
+            code: vec![],
+            stores: vec![],
+            positions: vec![],
+            bytes: 0,
+        };
+        let mut first = 0;
+        while first < keys.len() {
+            let n = keys[first..]
+                .iter()
+                .take_while(|k| **k == keys[first])
+                .count();
+            let steps = &self.code[first..first + n];
+            let step = &steps[0];
+            let dtype = self.values[step.to as usize].0;
+            let to = bytes.next_multiple_of(64);
+            for (i, step) in (0..).zip(steps) {
+                place[step.to as usize] = to + i * dtype.size() as u32;
+            }
+            // Loops run over whole blocks.
+            bytes = to + (n.next_multiple_of(lanes::BLOCK) * dtype.size()) as u32;
+            let mut from = [Lined::Run(0); 3];
+            let mut dtypes = [dtype; 3];
+            for k in 0..step.arity as usize {
+                dtypes[k] = self.values[step.from[k] as usize].0;
+                let size = dtypes[k].size() as u32;
+                let at = |i: usize| place[steps[i].from[k] as usize];
+                from[k] = match (1..n).all(|i| at(i) == at(i - 1) + size) {
+                    true => Lined::Run(at(0)),
+                    false => {
+                        s.positions.extend((0..n).map(at));
+                        Lined::Listed((s.positions.len() - n) as u32)
+                    }
+                };
+            }
+            s.code.push(Group {
+                what: step.what,
+                dtype,
+                dtypes,
+                to,
+                n: n as u32,
+                from,
+                arity: step.arity,
+                lanes: step.lanes,
+            });
+            first += n;
+        }
+        loads
             .iter_mut()
-            .chain(&mut s.stores)
-            .for_each(|l| l.register = physical[l.register as usize]);
-        s.numbers
-            .iter_mut()
-            .for_each(|n| n.2 = physical[n.2 as usize]);
-        s.registers = registers;
-        Kernel::Scalars(s)
+            .chain(&mut stores)
+            .for_each(|l| l.register = place[l.register as usize]);
+        numbers.iter_mut().for_each(|n| n.2 = place[n.2 as usize]);
+        Scalars {
+            loads,
+            numbers,
+            stores,
+            bytes,
+            ..s
+        }
     }
 }
 
@@ -482,11 +594,6 @@ struct Uses {
 }
 
 impl Uses {
-    fn new_value(&mut self) -> u32 {
-        self.count += 1;
-        self.count - 1
-    }
-
     /// A register for each value, from the instructions (written, read): one is free again after
     /// the last use, but those of `pinned` values are their own.
     fn allocate(&self, steps: &[(u32, &[u32])], pinned: Vec<u32>) -> (Vec<u32>, u32) {

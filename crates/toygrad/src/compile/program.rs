@@ -130,29 +130,47 @@ pub(crate) enum Operation {
     Cast(DType),
 }
 
-/// Straight-line code on single numbers, in f64 registers; f32 results are rounded.
+/// Straight-line code on single numbers. Registers are byte offsets into one piece of memory.
 pub(crate) struct Scalars {
-    pub loads: Vec<Load2>,
+    pub loads: Vec<Element>,
     pub numbers: Vec<(Number, DType, u32)>,
-    pub code: Vec<ScalarInstruction>,
-    pub stores: Vec<Load2>,
-    pub registers: u32,
+    pub code: Vec<Group>,
+    pub stores: Vec<Element>,
+    /// Registers of operands that do not lie side by side.
+    pub positions: Vec<u32>,
+    /// How much memory the registers take.
+    pub bytes: u32,
 }
 
 /// A register and the element that it is loaded from or stored to.
-pub(crate) struct Load2 {
+pub(crate) struct Element {
     pub buffer: u32,
     pub offset: isize,
     pub dtype: DType,
     pub register: u32,
 }
 
-pub(crate) struct ScalarInstruction {
+/// Instructions that do the same and do not wait for each other.
+pub(crate) struct Group {
     pub what: Operation,
+    /// Of the results, and of the operands.
     pub dtype: DType,
+    pub dtypes: [DType; 3],
+    /// Where the first result is; the others lie beside it.
     pub to: u32,
-    pub from: [u32; 3],
+    pub n: u32,
+    pub from: [Lined; 3],
     pub arity: u8,
+    pub lanes: Lanes,
+}
+
+/// The operands of a [`Group`].
+#[derive(Clone, Copy)]
+pub(crate) enum Lined {
+    /// Side by side, from here.
+    Run(u32),
+    /// Where `positions` say, from this one.
+    Listed(u32),
 }
 
 /// `out[b] = left[b] @ right[b]`; `out` is contiguous.
@@ -318,18 +336,21 @@ impl Program {
                         l.dtype
                     )?;
                 }
-                for i in &s.code {
-                    let from: Vec<String> = i.from[..i.arity as usize]
-                        .iter()
-                        .map(|r| format!("r{r}"))
-                        .collect();
-                    writeln!(
-                        f,
-                        "      r{} = {} {}",
-                        i.to,
-                        i.what.name(i.dtype),
-                        from.join(" ")
-                    )?;
+                for g in &s.code {
+                    for i in 0..g.n {
+                        let from = (0..g.arity as usize).map(|k| match g.from[k] {
+                            Lined::Run(first) => first + i * g.dtypes[k].size() as u32,
+                            Lined::Listed(first) => s.positions[(first + i) as usize],
+                        });
+                        let from: Vec<String> = from.map(|r| format!("r{r}")).collect();
+                        writeln!(
+                            f,
+                            "      r{} = {} {}",
+                            g.to + i * g.dtype.size() as u32,
+                            g.what.name(g.dtypes[g.arity as usize - 1]),
+                            from.join(" ")
+                        )?;
+                    }
                 }
                 for l in &s.stores {
                     writeln!(
