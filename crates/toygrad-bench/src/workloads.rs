@@ -2,6 +2,7 @@
 
 use crate::data;
 use crate::measure::{Style, measure};
+use toygrad::nn::{Conv2d, MaxPool2d};
 use toygrad::prelude::*;
 
 /// Runs a workload by name, in a style.
@@ -88,66 +89,42 @@ fn digits(style: Style) -> Result<()> {
     })
 }
 
-/// 3x3 filters `[outputs, inputs * 9]` over images whose channels are the last axis.
-#[derive(Module)]
-struct Convolution {
-    filters: Parameter,
-    bias: Parameter,
-}
-
-impl Convolution {
-    fn new(seed: u64, inputs: usize, outputs: usize) -> Convolution {
-        let bound = (inputs as f64 * 9.0).powf(-0.5);
-        Convolution {
-            filters: Parameter::new(data::array(seed, &[outputs, inputs * 9], bound)),
-            bias: Parameter::new(data::single(vec![0.0; outputs], &[outputs])),
-        }
-    }
-
-    /// `[n, h, w, inputs] -> [n, h, w, outputs]`.
-    fn forward(&self, x: &Value) -> Value {
-        let &[n, h, w, inputs] = &x.shape()[..] else {
-            return x.clone();
-        };
-        let padded = x.pad([(0, 0), (1, 1), (1, 1), (0, 0)]);
-        let patches = padded.windows(1, 3, 1, 1).windows(2, 3, 1, 1);
-        let rows = patches.reshape([n * h * w, inputs * 9]);
-        let y = rows.matmul(self.filters.value().t()) + &self.bias;
-        y.reshape([n as isize, h as isize, w as isize, -1])
-    }
-}
-
-/// The largest of each 2x2.
-fn pool(x: &Value) -> Value {
-    let &[n, h, w, c] = &x.shape()[..] else {
-        return x.clone();
-    };
-    x.reshape([n, h / 2, 2, w / 2, 2, c]).max_axis([2, 4])
-}
-
+/// Two convolutions and two dense layers.
 #[derive(Module)]
 struct Lenet {
-    convolutions: [Convolution; 2],
+    convolutions: [Conv2d; 2],
     dense: [Linear; 2],
+}
+
+/// A convolution of 3x3 with weights of the hash.
+fn convolution(seed: u64, inputs: usize, outputs: usize) -> Result<Conv2d> {
+    let layer = Conv2d::new(inputs, outputs, 3).padding(1);
+    let bound = (inputs as f64 * 9.0).powf(-0.5);
+    let weight = data::array(seed, &[outputs, inputs, 3, 3], bound);
+    layer.weight.set(weight)?;
+    if let Some(bias) = &layer.bias {
+        bias.set(data::single(vec![0.0; outputs], &[outputs]))?;
+    }
+    Ok(layer)
 }
 
 fn convolutions(style: Style) -> Result<()> {
     let model = Lenet {
-        convolutions: [Convolution::new(32, 1, 32), Convolution::new(33, 32, 64)],
+        convolutions: [convolution(32, 1, 32)?, convolution(33, 32, 64)?],
         dense: [
             linear(34, 3136, 128, 1.0 / 56.0),
             linear(35, 128, 10, 128f64.powf(-0.5)),
         ],
     };
     let batch = (
-        data::pixels(30, &[64, 28, 28, 1]),
+        data::pixels(30, &[64, 1, 28, 28]),
         data::classes(31, &[64], 10),
     );
+    let pool = MaxPool2d::new(2);
     train("W3", style, &Adam::new(&model, 1e-3), batch, |x, y| {
         let layers = model.convolutions.iter();
-        let x = layers.fold(x.clone(), |x, l| pool(&l.forward(&x).relu()));
-        // The order of PyTorch: channel by channel.
-        let x = x.permute([0, 3, 1, 2]).flatten_from(1);
+        let x = layers.fold(x.clone(), |x, l| pool.forward(&l.forward(&x).relu()));
+        let x = x.flatten_from(1);
         cross_entropy(forward(&model.dense, &x), y)
     })
 }
