@@ -114,11 +114,16 @@ impl Data {
 
     /// Element `i` as an f64.
     pub fn get(&self, i: usize) -> f64 {
-        each_data!(self, v => v[i] as f64)
+        match self {
+            Data::U8(v) => f64::from(v[i]),
+            Data::I64(v) => v[i] as f64,
+            Data::F32(v) => f64::from(v[i]),
+            Data::F64(v) => v[i],
+        }
     }
 
     pub fn to_f64(&self) -> Vec<f64> {
-        each_data!(self, v => v.iter().map(|&x| x as f64).collect())
+        (0..self.len()).map(|i| self.get(i)).collect()
     }
 
     pub fn as_mut_ptr(&mut self) -> *mut u8 {

@@ -32,7 +32,6 @@ pub(crate) trait Number: Lane {
     fn add(self, b: Self) -> Self;
     fn sub(self, b: Self) -> Self;
     fn mul(self, b: Self) -> Self;
-    fn div(self, b: Self) -> Self;
     fn neg(self) -> Self;
     fn abs(self) -> Self;
     fn sign(self) -> Self;
@@ -54,7 +53,6 @@ macro_rules! float_number {
             #[inline(always)] fn add(self, b: Self) -> Self { self + b }
             #[inline(always)] fn sub(self, b: Self) -> Self { self - b }
             #[inline(always)] fn mul(self, b: Self) -> Self { self * b }
-            #[inline(always)] fn div(self, b: Self) -> Self { self / b }
             #[inline(always)] fn neg(self) -> Self { -self }
             #[inline(always)] fn abs(self) -> Self { <$t>::abs(self) }
             #[inline(always)] fn sign(self) -> Self {
@@ -97,8 +95,6 @@ macro_rules! whole_number {
             #[inline(always)] fn add(self, b: Self) -> Self { self.wrapping_add(b) }
             #[inline(always)] fn sub(self, b: Self) -> Self { self.wrapping_sub(b) }
             #[inline(always)] fn mul(self, b: Self) -> Self { self.wrapping_mul(b) }
-            // Division makes floats before it comes here.
-            #[inline(always)] fn div(self, b: Self) -> Self { if b == 0 { 0 } else { self.wrapping_div(b) } }
             #[inline(always)] fn neg(self) -> Self { self.wrapping_neg() }
             #[inline(always)] fn abs(self) -> Self { if self < 0 { self.wrapping_neg() } else { self } }
             #[inline(always)] fn sign(self) -> Self { $sign(self) }

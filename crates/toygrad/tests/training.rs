@@ -192,10 +192,9 @@ fn logs_hold_every_epoch() {
     );
 
     // The records of the event file: a version, then three numbers an epoch.
-    let files = fs::read_dir(&folder).unwrap().map(|f| f.unwrap().path());
+    let mut files = fs::read_dir(&folder).unwrap().map(|f| f.unwrap().path());
     let file = files
-        .filter(|f| f.to_string_lossy().contains("tfevents"))
-        .next()
+        .find(|f| f.to_string_lossy().contains("tfevents"))
         .unwrap();
     let bytes = fs::read(file).unwrap();
     let (mut at, mut records) = (0, 0);

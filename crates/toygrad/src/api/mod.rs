@@ -11,10 +11,12 @@ use crate::compile::{self, cache};
 use crate::dtype::{Buffer, Element, read};
 use crate::exec::cpu::{self, Bound, Fault, Slot};
 use crate::graph::build::Origin;
+use crate::graph::walk::Order;
 use crate::graph::{Alias, Op};
 use crate::lanes::Level;
 use crate::{Error, Result, Value};
 use parameter::Parameter;
+use std::cell::Cell;
 use std::sync::{Arc, OnceLock};
 
 /// Computes all of them in one program. Reading them afterwards costs nothing more.
@@ -26,9 +28,78 @@ pub fn evaluate(values: &[Value]) -> Result<()> {
     buffers(values).map(|_| ())
 }
 
+thread_local! {
+    static DEBUG_NAN: Cell<bool> = const { Cell::new(false) };
+}
+
+/// Runs `f`; what it evaluates is computed an operation at a time, and the first one that makes
+/// a number that is not finite out of finite ones is an [`Error::NotFinite`] with its line and
+/// its operands. NaN in data counts; infinities there are taken for meant. Slow.
+///
+/// ```
+/// use toygrad::prelude::*;
+/// let x = Value::from([1.0, 0.0]);
+/// let y = (&x - 1.0).ln().sum();
+/// let error = toygrad::debug_nan(|| y.item()).unwrap_err();
+/// assert!(error.to_string().starts_with("`ln` gave -inf, from finite numbers"), "{error}");
+/// ```
+pub fn debug_nan<T>(f: impl FnOnce() -> T) -> T {
+    struct Restore(bool);
+    impl Drop for Restore {
+        fn drop(&mut self) {
+            DEBUG_NAN.set(self.0);
+        }
+    }
+    let _restore = Restore(DEBUG_NAN.replace(true));
+    f()
+}
+
+/// Whether [`debug_nan`] is on.
+fn is_debugging() -> bool {
+    DEBUG_NAN.get()
+}
+
+/// Computes node after node, and stops at the first number that is not finite.
+#[track_caller]
+fn compute_checked(values: &[Value]) -> Result<()> {
+    let order = Order::new(values, is_known);
+    for node in &order.nodes {
+        if node.known().is_none() && node.as_full().is_none() {
+            compute(std::slice::from_ref(node), false)?;
+        }
+        let Some(data) = node.known().filter(|_| node.dtype().is_float()) else {
+            continue;
+        };
+        let first = |bad: fn(f64) -> bool| (0..data.len()).find(|&i| bad(data.get(i)));
+        let finite = |x: &Value| match (x.known(), x.as_full()) {
+            (Some(data), _) => (0..data.len()).all(|i| data.get(i).is_finite()),
+            (None, Some(x)) => x.is_finite(),
+            (None, None) => true,
+        };
+        let (found, from) = match &node.0.op {
+            Op::Apply(_) if node.inputs().iter().all(finite) => {
+                (first(|x| !x.is_finite()), ", from finite numbers")
+            }
+            Op::Leaf(_) => (first(f64::is_nan), ""),
+            _ => (None, ""),
+        };
+        if let Some(i) = found {
+            return Err(crate::graph::build::not_finite(node, data.get(i), i, from));
+        }
+    }
+    Ok(())
+}
+
 /// The elements of all of them, computed where they are not yet known.
 #[track_caller]
 pub(crate) fn buffers(values: &[Value]) -> Result<Vec<Buffer>> {
+    buffers_of(values, true)
+}
+
+/// [`buffers`]; with `keep`, what the computation must write to memory anyway and a backward pass
+/// may read again stays with its Values.
+#[track_caller]
+fn buffers_of(values: &[Value], keep: bool) -> Result<Vec<Buffer>> {
     let missing: Vec<Value> = values
         .iter()
         .filter(|v| v.known().is_none())
@@ -40,7 +111,10 @@ pub(crate) fn buffers(values: &[Value]) -> Result<Vec<Buffer>> {
                 "a number was asked for while a function is being recorded",
             ));
         }
-        compute(&missing)?;
+        match is_debugging() {
+            true => compute_checked(&missing)?,
+            false => compute(&missing, keep)?,
+        }
     }
     values
         .iter()
@@ -59,11 +133,11 @@ fn is_known(v: &Value) -> bool {
 
 /// Computes Values that are not yet known, in one program.
 #[track_caller]
-fn compute(values: &[Value]) -> Result<()> {
+fn compute(values: &[Value], keep: bool) -> Result<()> {
     if let Some(e) = first_mistake(values) {
         return Err(e);
     }
-    let c = canonical(values, is_known);
+    let c = canonical(values, keep, is_known);
     if let Some(e) = first_mistake(&c.bindings.inputs) {
         return Err(e);
     }
@@ -87,6 +161,12 @@ fn compute(values: &[Value]) -> Result<()> {
         };
         if let Some(buffer) = buffer {
             let _ = value.0.data.set(buffer);
+        }
+    }
+    for &(value, n) in &program.kept {
+        if let (Some(value), Some(buffer)) = (c.order.nodes.get(value as usize), &made[n as usize])
+        {
+            let _ = value.0.data.set(buffer.clone());
         }
     }
     Ok(())
@@ -180,7 +260,7 @@ impl Value {
         if let Some(e) = first_mistake(std::slice::from_ref(self)) {
             return Err(e);
         }
-        let c = canonical(std::slice::from_ref(self), is_known);
+        let c = canonical(std::slice::from_ref(self), false, is_known);
         Ok(new_program(&c.graph(is_known), &[]).to_string())
     }
 
@@ -240,7 +320,7 @@ impl Value {
         let mut wanted = vec![self.clone()];
         wanted.extend(leaves.iter().map(|(_, _, g)| g.clone()));
         if !trace::is_recording() {
-            buffers(&wanted)?;
+            buffers_of(&wanted, false)?;
         }
         for (parameter, version, g) in leaves {
             parameter.accumulate(version, g);

@@ -151,7 +151,7 @@ impl Parameter {
         values.extend(with.iter().map(|v| (*v).clone()));
         // While a function is being recorded, cells hold what will be computed.
         if !trace::is_recording() {
-            super::evaluate(&values)?;
+            super::buffers_of(&values, false)?;
         }
         for (parameter, value) in cells.into_iter().zip(&values[..n]) {
             let version = version(value.clone(), Arc::downgrade(&parameter.0), at);
@@ -233,7 +233,7 @@ fn version(
         smallvec![value.detach()]
     };
     let op = Op::Alias(Alias::Cell(cell));
-    let node = Value::node(op, inputs, shape, dtype, at);
+    let node = Value::node(op, inputs, shape, dtype, at).strong();
     if let Some(data) = data {
         let _ = node.0.data.set(data);
     }

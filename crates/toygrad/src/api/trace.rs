@@ -19,7 +19,7 @@ use std::sync::{Arc, Mutex, MutexGuard};
 /// What a compiled function takes and gives: a Value, and tuples, arrays and vectors of them.
 pub trait Tree: Sized {
     /// Hands over its Values, in order.
-    fn flatten(self, out: &mut Vec<Value>);
+    fn leaves(self, out: &mut Vec<Value>);
     /// Builds the like of `self` from as many Values.
     #[doc(hidden)]
     fn pattern(&self) -> Self::Pattern;
@@ -29,7 +29,7 @@ pub trait Tree: Sized {
     type Pattern: Send;
 }
 
-/// A Value that was not given: cannot happen where flatten and build agree.
+/// A Value that was not given: cannot happen where leaves and build agree.
 #[track_caller]
 fn next(values: &mut dyn Iterator<Item = Value>) -> Value {
     let missing = || Value::failed(Error::read("a Value is missing"), Location::caller());
@@ -38,7 +38,7 @@ fn next(values: &mut dyn Iterator<Item = Value>) -> Value {
 
 impl Tree for Value {
     type Pattern = ();
-    fn flatten(self, out: &mut Vec<Value>) {
+    fn leaves(self, out: &mut Vec<Value>) {
         out.push(self);
     }
     fn pattern(&self) -> Self::Pattern {}
@@ -49,8 +49,8 @@ impl Tree for Value {
 
 impl<T: Tree> Tree for Vec<T> {
     type Pattern = Vec<T::Pattern>;
-    fn flatten(self, out: &mut Vec<Value>) {
-        self.into_iter().for_each(|t| t.flatten(out));
+    fn leaves(self, out: &mut Vec<Value>) {
+        self.into_iter().for_each(|t| t.leaves(out));
     }
     fn pattern(&self) -> Self::Pattern {
         self.iter().map(T::pattern).collect()
@@ -62,8 +62,8 @@ impl<T: Tree> Tree for Vec<T> {
 
 impl<T: Tree, const N: usize> Tree for [T; N] {
     type Pattern = [T::Pattern; N];
-    fn flatten(self, out: &mut Vec<Value>) {
-        self.into_iter().for_each(|t| t.flatten(out));
+    fn leaves(self, out: &mut Vec<Value>) {
+        self.into_iter().for_each(|t| t.leaves(out));
     }
     fn pattern(&self) -> Self::Pattern {
         std::array::from_fn(|i| self[i].pattern())
@@ -75,9 +75,9 @@ impl<T: Tree, const N: usize> Tree for [T; N] {
 
 impl<T: Tree> Tree for Result<T> {
     type Pattern = Option<T::Pattern>;
-    fn flatten(self, out: &mut Vec<Value>) {
+    fn leaves(self, out: &mut Vec<Value>) {
         match self {
-            Ok(tree) => tree.flatten(out),
+            Ok(tree) => tree.leaves(out),
             Err(e) => out.push(Value::failed(e, Location::caller())),
         }
     }
@@ -100,8 +100,8 @@ macro_rules! tuples {
         impl<$($t: Tree),*> Tree for ($($t,)*) {
             type Pattern = ($($t::Pattern,)*);
             #[allow(unused_variables)]
-            fn flatten(self, out: &mut Vec<Value>) {
-                $(self.$i.flatten(out);)*
+            fn leaves(self, out: &mut Vec<Value>) {
+                $(self.$i.leaves(out);)*
             }
             #[allow(clippy::unused_unit)]
             fn pattern(&self) -> Self::Pattern {
@@ -259,8 +259,16 @@ impl<A: Tree, R: Tree, F: Fn(A) -> R> Compiled<A, R, F> {
     pub fn call(&self, arguments: A) -> Result<R> {
         let pattern = arguments.pattern();
         let mut values = Vec::new();
-        arguments.flatten(&mut values);
+        arguments.leaves(&mut values);
         let arguments = super::buffers(&values)?;
+        if super::is_debugging() && !is_recording() {
+            // Step by step: each operation is looked at.
+            let result = (self.f)(A::build(&pattern, &mut values.into_iter()));
+            let (pattern, mut leaves) = (result.pattern(), Vec::new());
+            result.leaves(&mut leaves);
+            super::buffers(&leaves)?;
+            return Ok(R::build(&pattern, &mut leaves.into_iter()));
+        }
         let mut all = self.recorded.lock().unwrap_or_else(|e| e.into_inner());
         let fits = |r: &Recorded<R>| {
             r.arguments.len() == values.len()
@@ -287,7 +295,7 @@ impl<A: Tree, R: Tree, F: Fn(A) -> R> Compiled<A, R, F> {
     pub fn listing(&self, arguments: A) -> Result<String> {
         let pattern = arguments.pattern();
         let mut values = Vec::new();
-        arguments.flatten(&mut values);
+        arguments.leaves(&mut values);
         Ok(self.record(&pattern, &values)?.program.to_string())
     }
 
@@ -315,7 +323,7 @@ impl<A: Tree, R: Tree, F: Fn(A) -> R> Compiled<A, R, F> {
 
         let pattern = result.pattern();
         let mut roots = Vec::new();
-        result.flatten(&mut roots);
+        result.leaves(&mut roots);
         let target = |v: &Value, cell| {
             let (shape, dtype, at) = (v.shape().clone(), v.dtype(), v.0.at);
             Target {
@@ -337,7 +345,7 @@ impl<A: Tree, R: Tree, F: Fn(A) -> R> Compiled<A, R, F> {
         if let Some(e) = first_mistake(&roots) {
             return Err(e);
         }
-        let c = canonical(&roots, is_input);
+        let c = canonical(&roots, false, is_input);
         let source = |v: &Value| match &v.0.op {
             Op::Leaf(Leaf::Argument(i)) => Source::Argument(*i),
             Op::Alias(Alias::Cell(cell)) => match cell.upgrade().map(Parameter) {

@@ -5,6 +5,7 @@ use crate::graph::build::{failed, mistake};
 use crate::{DType, Error, Result, Value};
 use std::fmt;
 use std::panic::Location;
+use std::slice::from_ref;
 
 /// All partial derivatives of `y` by `x`: shape `[y's axes.., x's axes..]`.
 ///
@@ -38,10 +39,10 @@ pub fn jacobian(y: &Value, x: &Value) -> Value {
         hot.cast_at(like.dtype(), at).reshape(like.shape())
     };
     if rows <= columns {
-        let row = |k| vjp(&[y.clone()], &[unit(y, k)], [x]).remove(0).flatten();
+        let row = |k| vjp(from_ref(y), &[unit(y, k)], [x]).remove(0).flatten();
         Value::stack((0..rows).map(row), 0).reshape(shape)
     } else {
-        let column = |k| jvp(&[y.clone()], [x], &[unit(x, k)]).remove(0).flatten();
+        let column = |k| jvp(from_ref(y), [x], &[unit(x, k)]).remove(0).flatten();
         Value::stack((0..columns).map(column), 1).reshape(shape)
     }
 }

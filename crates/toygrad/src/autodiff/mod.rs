@@ -191,25 +191,30 @@ pub(crate) fn forward(
     inputs: &[Value],
     tangents: &[Value],
 ) -> Vec<Option<Value>> {
-    let order = Order::new(results, |v| inputs.iter().any(|x| x.is(v)));
+    let order = Order::new(results, |_| false);
     let mut of: Vec<Option<Value>> = vec![None; order.nodes.len()];
     for i in 0..order.nodes.len() {
         let y = &order.nodes[i];
-        of[i] = match inputs.iter().position(|x| x.is(y)) {
-            Some(k) => Some(tangents[k].clone()),
-            None if y.0.frozen || !y.dtype().is_float() => None,
-            None => {
-                let t: SmallVec<[Option<Value>; 4]> = y
-                    .inputs()
-                    .iter()
-                    .map(|x| of[order.position(x)?].clone())
-                    .collect();
-                match t.iter().all(Option::is_none) {
-                    true => None,
-                    false => located(y.0.at, || push(y, &t)),
-                }
-            }
+        let passes = !y.0.frozen && y.dtype().is_float();
+        let t: SmallVec<[Option<Value>; 4]> = match passes {
+            true => y
+                .inputs()
+                .iter()
+                .map(|x| of[order.position(x)?].clone())
+                .collect(),
+            false => SmallVec::new(),
         };
+        let moved = match t.iter().all(Option::is_none) {
+            true => None,
+            false => located(y.0.at, || push(y, &t)),
+        };
+        // An input may depend on another one: its own tangent adds to what that one brings.
+        let given = inputs
+            .iter()
+            .zip(tangents)
+            .filter(|(x, _)| x.is(y))
+            .map(|(_, t)| t.clone());
+        of[i] = moved.into_iter().chain(given).reduce(|a, b| a + b);
     }
     results
         .iter()
@@ -280,6 +285,91 @@ fn custom_push(rule: &CustomRule, y: &Value, t: &[Option<Value>]) -> Value {
     }
 }
 
+/// Whether gradients of a result reach a Value; see [`Value::reach`].
+#[derive(Clone, Debug)]
+pub enum Reach {
+    /// They do.
+    Reached,
+    /// The result is computed from it, but no gradient passes this operation on the way.
+    Blocked {
+        /// The operation: `detach`, `floor`, `argmax`, a cast to whole numbers, ...
+        operation: &'static str,
+        /// The line that wrote it.
+        at: crate::Caller,
+    },
+    /// The result is not computed from it.
+    Independent,
+}
+
+impl std::fmt::Display for Reach {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Reach::Reached => f.write_str("gradients reach it"),
+            Reach::Blocked { operation, at } => {
+                write!(f, "no gradient passes `{operation}` at {at}")
+            }
+            Reach::Independent => f.write_str("the result does not depend on it"),
+        }
+    }
+}
+
+impl Value {
+    /// Whether gradients of this Value reach `target`, a parameter or any other Value; and if
+    /// not, which operation is in the way.
+    ///
+    /// ```
+    /// use toygrad::prelude::*;
+    /// let w = Parameter::new(2.0);
+    /// let y = (&w * 3.0).floor() + 1.0;
+    /// let toygrad::Reach::Blocked { operation, .. } = y.reach(&w) else { panic!() };
+    /// assert_eq!(operation, "floor");
+    /// ```
+    pub fn reach(&self, target: impl Into<Value>) -> Reach {
+        let target = target.into();
+        let seed = Value::full_at(self.shape().clone(), 1.0, self.dtype(), self.0.at);
+        let found = reverse(std::slice::from_ref(self), &[seed], |v| v.is(&target));
+        if found.get(&target).is_some() {
+            return Reach::Reached;
+        }
+        let order = &found.order;
+        let mut depends = vec![false; order.nodes.len()];
+        for (i, node) in order.nodes.iter().enumerate() {
+            let mut inputs = node.inputs().iter().filter_map(|x| order.position(x));
+            depends[i] = node.is(&target) || inputs.any(|k| depends[k]);
+        }
+        // Down from the result, to the first node that hands nothing on.
+        let mut here = self.clone();
+        loop {
+            let leads = |x: &&Value| order.position(x).is_some_and(|k| depends[k]);
+            let Some(next) = here.inputs().iter().find(leads).cloned() else {
+                return match here.is(&target) {
+                    true => Reach::Blocked {
+                        operation: here.0.op.name(),
+                        at: here.0.at,
+                    },
+                    false => Reach::Independent,
+                };
+            };
+            let stops = |v: &Value| v.0.frozen || !v.dtype().is_float();
+            let constant =
+                matches!(here.kind(), Some(Kind::Map(row)) if matches!(row.0.slope, Slope::Zero));
+            if stops(&here)
+                || constant
+                || matches!(
+                    here.kind(),
+                    Some(Kind::ArgReduce(..) | Kind::ArgSort { .. })
+                )
+            {
+                return Reach::Blocked {
+                    operation: here.0.op.name(),
+                    at: here.0.at,
+                };
+            }
+            here = next;
+        }
+    }
+}
+
 /// 1 of the shape and dtype of `y`, which must be a float scalar.
 #[track_caller]
 pub(crate) fn unit(y: &Value) -> Result<Value> {
@@ -323,7 +413,7 @@ pub(crate) fn unit(y: &Value) -> Result<Value> {
 pub fn gradients<V: Into<Value>>(y: &Value, wrt: impl IntoIterator<Item = V>) -> Vec<Value> {
     let wrt: Vec<Value> = wrt.into_iter().map(Into::into).collect();
     match unit(y) {
-        Ok(one) => vjp(&[y.clone()], &[one], wrt),
+        Ok(one) => vjp(std::slice::from_ref(y), &[one], wrt),
         Err(e) => vec![Value::failed(e, Location::caller()); wrt.len()],
     }
 }

@@ -95,11 +95,20 @@ impl<'a> Emitter<'a> {
         self.outputs - 1
     }
 
-    pub fn finish(self, outputs: Vec<Output>) -> Program {
+    /// The number of the array of node `i` among those given back, if it is in memory and whole.
+    pub fn kept(&mut self, i: u32) -> Option<u32> {
+        let own = self.p.base[i as usize] == i;
+        let made = matches!(self.p.at[i as usize], At::Member(_) | At::After(_));
+        (own && made && self.stored[i as usize]).then(|| self.output(i))
+    }
+
+    pub fn finish(self, outputs: Vec<Output>, kept: Vec<(u32, u32)>) -> Program {
         Program {
             kernels: self.kernels,
             buffers: self.buffers,
             outputs,
+            made: self.outputs,
+            kept,
             arena: 0,
             parallel: false,
         }

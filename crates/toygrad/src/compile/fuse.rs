@@ -125,7 +125,12 @@ pub(crate) fn fuse(graph: Graph, level: Level) -> Program {
             },
         });
     let outputs = outputs.collect();
-    emitter.finish(outputs)
+    let kept = graph
+        .keep
+        .iter()
+        .filter_map(|&(i, value)| Some((value, emitter.kept(i)?)));
+    let kept = kept.collect();
+    emitter.finish(outputs, kept)
 }
 
 /// A topological order in which small nodes come as soon as they can; else the graph's own order.

@@ -13,6 +13,9 @@ pub(crate) struct Graph {
     pub nodes: Vec<GraphNode>,
     /// The nodes that are wanted.
     pub roots: Vec<u32>,
+    /// Nodes whose arrays are given back too, if they must be in memory anyway: each with the
+    /// position of the Value that it stands for.
+    pub keep: Vec<(u32, u32)>,
 }
 
 #[derive(Clone)]
@@ -83,10 +86,13 @@ pub(crate) struct Canonical {
     /// For each position in the order: the position that it is another name of, or itself.
     same: Vec<u32>,
     roots: Vec<u32>,
+    /// Positions of nodes that a backward pass may want to read again.
+    keep: Vec<u32>,
 }
 
-/// Numbers the graph of `roots`; `input` says where it begins.
-pub(crate) fn canonical(roots: &[Value], input: impl Fn(&Value) -> bool) -> Canonical {
+/// Numbers the graph of `roots`; `input` says where it begins. With `keep`, arrays that gradients
+/// of trained parameters may need stay with their Values.
+pub(crate) fn canonical(roots: &[Value], keep: bool, input: impl Fn(&Value) -> bool) -> Canonical {
     let order = Order::new(roots, &input);
     let n = order.nodes.len();
     let mut c = Canonical {
@@ -94,8 +100,12 @@ pub(crate) fn canonical(roots: &[Value], input: impl Fn(&Value) -> bool) -> Cano
         key: Vec::with_capacity(4 * n + roots.len()),
         same: Vec::with_capacity(n),
         roots: Vec::new(),
+        keep: Vec::new(),
         order,
     };
+    if keep {
+        c.keep = differentiable(&c.order, &input);
+    }
     let mut last: Option<(&Shape, DType)> = None;
     for (i, node) in c.order.nodes.iter().enumerate() {
         let key = &mut c.key;
@@ -151,7 +161,31 @@ pub(crate) fn canonical(roots: &[Value], input: impl Fn(&Value) -> bool) -> Cano
         c.key.push(u64::from(at) << 8 | 0xfd);
         c.roots.push(at);
     }
+    if !c.keep.is_empty() {
+        c.key.push(0xfc);
+        c.key.extend(c.keep.iter().map(|&i| u64::from(i)));
+    }
     c
+}
+
+/// Positions of the nodes through which gradients reach a trained parameter.
+fn differentiable(order: &Order, input: impl Fn(&Value) -> bool) -> Vec<u32> {
+    let mut reaches = vec![false; order.nodes.len()];
+    let mut kept = Vec::new();
+    for (i, node) in order.nodes.iter().enumerate() {
+        let trained = match &node.0.op {
+            Op::Alias(Alias::Cell(cell)) => cell.upgrade().is_some_and(|c| c.trainable),
+            // Computed before: what it was computed from is not looked at again.
+            _ => input(node) && !node.inputs().is_empty(),
+        };
+        let mut inputs = node.inputs().iter().filter_map(|x| order.position(x));
+        let passes = node.dtype().is_float() && !node.0.frozen;
+        reaches[i] = passes && (trained || inputs.any(|k| reaches[k]));
+        if reaches[i] && matches!(node.0.op, Op::Apply(_)) && !input(node) {
+            kept.push(i as u32);
+        }
+    }
+    kept
 }
 
 /// A kind as words; the first one names it.
@@ -247,6 +281,7 @@ impl Canonical {
             });
         }
         let roots = self.roots.iter().map(|&r| number[r as usize]).collect();
-        Graph { nodes, roots }
+        let keep = self.keep.iter().map(|&i| (number[i as usize], i)).collect();
+        Graph { nodes, roots, keep }
     }
 }

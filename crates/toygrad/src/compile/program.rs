@@ -12,6 +12,10 @@ pub(crate) struct Program {
     pub buffers: Vec<BufferSpec>,
     /// What each root is.
     pub outputs: Vec<Output>,
+    /// How many arrays a run makes.
+    pub made: u32,
+    /// Arrays given back besides: the position of a Value, and the number of its array.
+    pub kept: Vec<(u32, u32)>,
     /// Bytes of the arena that intermediate arrays live in.
     pub arena: usize,
     /// Whether a kernel is worth several threads; the executor says.

@@ -36,11 +36,16 @@ pub(crate) fn simplify(graph: &Graph) -> Graph {
         new.push(out.add(node));
     }
     let roots: Vec<u32> = graph.roots.iter().map(|&r| new[r as usize]).collect();
-    prune(out.nodes, roots)
+    let keep = graph
+        .keep
+        .iter()
+        .map(|&(i, value)| (new[i as usize], value))
+        .collect();
+    prune(out.nodes, roots, keep)
 }
 
 /// Only what the roots need, numbered again in the same order.
-fn prune(nodes: Vec<GraphNode>, roots: Vec<u32>) -> Graph {
+fn prune(nodes: Vec<GraphNode>, roots: Vec<u32>, mut keep: Vec<(u32, u32)>) -> Graph {
     let mut needed = vec![false; nodes.len()];
     roots.iter().for_each(|&r| needed[r as usize] = true);
     for i in (0..nodes.len()).rev() {
@@ -58,8 +63,11 @@ fn prune(nodes: Vec<GraphNode>, roots: Vec<u32>) -> Graph {
         new[i] = kept.len() as u32;
         kept.push(node);
     }
+    keep.retain(|&(i, _)| needed[i as usize]);
+    keep.iter_mut().for_each(|(i, _)| *i = new[*i as usize]);
     Graph {
         nodes: kept,
+        keep,
         roots: roots.iter().map(|&r| new[r as usize]).collect(),
     }
 }

@@ -208,8 +208,8 @@ impl Value {
 
 /// The shape that all broadcast to, or the mistake.
 pub(crate) fn common_shape(name: &str, inputs: &[&Value], at: Caller) -> Result<Shape, Value> {
-    let mut shape = inputs[0].shape().clone();
-    for v in &inputs[1..] {
+    let mut shape = Shape::scalar();
+    for v in inputs {
         let Some(both) = shape.broadcast(v.shape()) else {
             let labels: &[&'static str] = match inputs.len() {
                 2 => &["left", "right"],
@@ -286,4 +286,21 @@ impl Origin {
             sequence: MISTAKES.fetch_add(1, Relaxed),
         }))
     }
+}
+
+/// The error of a number that is not finite.
+pub(crate) fn not_finite(node: &Value, x: f64, element: usize, from: &str) -> Error {
+    let labels: &[&'static str] = match node.inputs().len() {
+        2 => &["left", "right"],
+        1 => &["input"],
+        _ => &["first", "second", "third", "fourth"],
+    };
+    let operands = labels.iter().zip(node.inputs()).map(|(l, v)| operand(l, v));
+    Error::NotFinite(Box::new(OperationError {
+        message: format!("`{}` gave {x}{from}", node.0.op.name()),
+        at: node.0.at,
+        operands: operands.collect(),
+        hint: Some(format!("element {element} of shape {}", node.shape())),
+        sequence: MISTAKES.fetch_add(1, Relaxed),
+    }))
 }

@@ -394,6 +394,14 @@ impl Value {
         self
     }
 
+    /// With a dtype of its own.
+    pub(crate) fn strong(mut self) -> Value {
+        if let Some(node) = Arc::get_mut(&mut self.0) {
+            node.weak = false;
+        }
+        self
+    }
+
     /// A plain number: takes the dtype of the Values that it meets.
     pub(crate) fn number(x: f64, dtype: DType, at: Caller) -> Value {
         Value::full_at(Shape::scalar(), x, dtype, at).weak()

@@ -310,7 +310,13 @@ mod tests {
     use crate::nn::{Linear, Module};
 
     #[derive(Module)]
-    struct Pair<T>(T, Option<Linear>, #[module(skip)] std::time::Duration);
+    struct Pair<T>(
+        T,
+        Option<Linear>,
+        #[module(skip)]
+        #[allow(dead_code)]
+        std::time::Duration,
+    );
 
     #[derive(Module)]
     enum Block {

@@ -554,7 +554,10 @@ impl Value {
         let copies = n.clamp(1, 1 << 16);
         match self.axis_at("chunk", axis, at) {
             Err(mistake) => vec![mistake; copies],
-            Ok(a) if (1..=self.shape()[a].max(1)).contains(&n) && self.shape()[a] % n == 0 => {
+            Ok(a)
+                if (1..=self.shape()[a].max(1)).contains(&n)
+                    && self.shape()[a].is_multiple_of(n) =>
+            {
                 self.split(vec![self.shape()[a] / n; n], axis)
             }
             Ok(a) => {
@@ -682,11 +685,7 @@ pub fn broadcast_all<V: Into<Value>>(values: impl IntoIterator<Item = V>) -> Vec
     if let Some(e) = failed(&values) {
         return vec![e; values.len()];
     }
-    match inputs
-        .is_empty()
-        .then(|| Ok(Shape::scalar()))
-        .unwrap_or_else(|| common_shape("broadcast", &inputs, at))
-    {
+    match common_shape("broadcast", &inputs, at) {
         Ok(shape) => values.iter().map(|v| v.expand_at(&shape, at)).collect(),
         Err(mistake) => vec![mistake; values.len()],
     }

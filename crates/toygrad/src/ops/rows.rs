@@ -20,7 +20,6 @@ macro_rules! rows {
                 const ARITY: usize = [$(stringify!($x)),+].len();
                 const DOMAIN: [(f64, f64); ARITY] = [$($domain),+];
 
-                struct Formula;
                 rows!(@formula $family, [$($x),+], $lanes);
 
                 /// The row.
@@ -46,24 +45,28 @@ macro_rules! rows {
 
     // ---- one lane, for the dtypes of the family ----
     (@formula Float, [$($x:ident),+], $lanes:expr) => {
+        struct Formula;
         impl<T: Float + Lane> lanes::Formula<T> for Formula {
             type Out = T;
             rows!(@eval T, [$($x),+], $lanes);
         }
     };
     (@formula Numeric, [$($x:ident),+], $lanes:expr) => {
+        struct Formula;
         impl<T: Number> lanes::Formula<T> for Formula {
             type Out = T;
             rows!(@eval T, [$($x),+], $lanes);
         }
     };
     (@formula Compare, [$($x:ident),+], $lanes:expr) => {
+        struct Formula;
         impl<T: Number> lanes::Formula<T> for Formula {
             type Out = u8;
             rows!(@eval T, [$($x),+], $lanes);
         }
     };
     (@formula Logic, [$($x:ident),+], $lanes:expr) => {
+        struct Formula;
         impl lanes::Formula<u8> for Formula {
             type Out = u8;
             rows!(@eval u8, [$($x),+], $lanes);

@@ -103,21 +103,17 @@ pub(crate) fn run(
     inputs: &mut [Slot],
     bound: &Bound,
 ) -> Result<Vec<Option<Data>>, Fault> {
-    let mut made: Vec<Option<Data>> = Vec::new();
-    let mut places: Vec<*mut u8> = Vec::new();
+    let count = program.made as usize;
+    let mut made: Vec<Option<Data>> = (0..count).map(|_| None).collect();
+    let mut places: Vec<*mut u8> = vec![std::ptr::null_mut(); count];
     for spec in &program.outputs {
         if let Output::Made { n, in_place } = *spec {
-            let n = n as usize;
-            if made.len() <= n {
-                made.resize_with(n + 1, || None);
-                places.resize(n + 1, std::ptr::null_mut());
-            }
             let over = in_place.and_then(|slot| match &mut inputs[slot as usize] {
                 Slot::Own(data) => Some(data.as_mut_ptr()),
                 Slot::Read(_) => None,
             });
             if let Some(over) = over {
-                places[n] = over;
+                places[n as usize] = over;
             }
         }
     }
