@@ -279,7 +279,7 @@ fn neurons(style: Style) -> Result<()> {
             let first: Vec<Value> = first.collect();
             let second: Vec<Value> = layers[1].iter().map(|n| sum(n, &first).relu()).collect();
             let score = sum(&layers[2][0], &second);
-            total = total + (score * -label + 1.0).relu();
+            total += (score * -label + 1.0).relu();
         }
         let squares = layers.iter().flatten().flatten().map(|p| p * p);
         total * 0.01 + squares.sum::<Value>() * 1e-4
