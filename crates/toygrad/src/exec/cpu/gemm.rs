@@ -289,7 +289,7 @@ unsafe fn pack<T: Real, const W: usize>(b: Matrix<T>, depth: usize, columns: usi
                             line.cast::<[T; SQUARE]>().read_unaligned()
                         });
                         for i in 0..SQUARE {
-                            let line: [T; SQUARE] = std::array::from_fn(|j| square[j][i]);
+                            let line: [T; SQUARE] = square.map(|line| line[i]);
                             let to = to.add((k + i) * W + j);
                             to.cast::<[T; SQUARE]>().write_unaligned(line);
                         }

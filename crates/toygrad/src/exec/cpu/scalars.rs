@@ -69,9 +69,9 @@ fn together(g: &Group, positions: &[u32], r: *mut u8, gathered: *mut u8) {
     for start in (0..n).step_by(TILE) {
         let len = TILE.min(n - start);
         let mut from = [std::ptr::null(); 3];
-        for k in 0..g.arity as usize {
+        for (k, from) in from.iter_mut().enumerate().take(g.arity as usize) {
             let size = g.dtypes[k].size();
-            from[k] = match g.from[k] {
+            *from = match g.from[k] {
                 Lined::Run(first) => r.wrapping_add(first as usize + start * size),
                 Lined::Listed(first) => {
                     let to = gathered.wrapping_add(k * GATHERED);
@@ -109,13 +109,13 @@ unsafe fn gather<T: Copy>(positions: &[u32], r: *const u8, to: *mut u8) {
 fn one_by_one(g: &Group, positions: &[u32], r: *mut u8) {
     for i in 0..g.n as usize {
         let mut x = [0.0; 3];
-        for k in 0..g.arity as usize {
+        for (k, x) in x.iter_mut().enumerate().take(g.arity as usize) {
             let at = match g.from[k] {
                 Lined::Run(first) => first as usize + i * g.dtypes[k].size(),
                 Lined::Listed(first) => positions[first as usize + i] as usize,
             };
             // SAFETY: registers are inside the scratch memory.
-            x[k] = unsafe {
+            *x = unsafe {
                 match g.dtypes[k] {
                     DType::F64 => *r.add(at).cast::<f64>(),
                     DType::F32 => f64::from(*r.add(at).cast::<f32>()),
