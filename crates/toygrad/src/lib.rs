@@ -74,3 +74,8 @@ pub mod prelude {
         gradcheck, gradients, hessian, hvp, jacobian, jvp, manual_seed, no_grad, s, vjp,
     };
 }
+
+/// The README's code is tested.
+#[cfg(doctest)]
+#[doc = include_str!("../../../README.md")]
+struct Readme;

@@ -4,8 +4,8 @@
 mod common;
 use common::*;
 use toygrad::{
-    DType, Parameter, Result, Value, custom, gradcheck, gradients, hessian, hvp, jacobian, jvp,
-    no_grad, vjp,
+    DType, Parameter, Result, Value, compile, custom, gradcheck, gradients, hessian, hvp, jacobian,
+    jvp, no_grad, vjp,
 };
 
 const EXACT: Tolerance = Tolerance {
@@ -384,4 +384,88 @@ fn gradients_have_the_shape_and_dtype_of_what_they_are_by() {
             .is_ok()
     );
     assert!(gradient(&whole.sum(), &whole).to_vec::<f64>().is_err());
+}
+
+#[test]
+fn forward_mode_sees_an_input_that_depends_on_another() -> Result<()> {
+    let x = Value::from([0.5, 1.0]);
+    let h = x.exp();
+    let y = &h * &x;
+    let (dx, dh) = (Value::from([1.0, 2.0]), Value::from([3.0, 5.0]));
+    let forward = jvp(
+        std::slice::from_ref(&y),
+        [&x, &h],
+        &[dx.clone(), dh.clone()],
+    )
+    .remove(0);
+    let reverse = vjp(&[y], &[Value::ones([2])], [&x, &h]);
+    let paired = (&reverse[0] * dx + &reverse[1] * dh).sum();
+    assert!((forward.sum().item()? - paired.item()?).abs() < 1e-12);
+    Ok(())
+}
+
+#[test]
+fn a_blocked_gradient_names_the_operation_in_the_way() {
+    let w = Parameter::new([1.5, 2.5]);
+    let blocked = |y: Value| match y.reach(&w) {
+        toygrad::Reach::Blocked { operation, at } => Some((operation, at.file().to_string())),
+        _ => None,
+    };
+    let here = file!().to_string();
+    assert_eq!(
+        blocked((&w * 2.0).round().sum()),
+        Some(("round", here.clone()))
+    );
+    assert_eq!(
+        blocked((&w * 2.0).detach().sum()),
+        Some(("detach", here.clone()))
+    );
+    assert_eq!(blocked(w.value().argmax(0) * 2.0), Some(("argmax", here)));
+    assert!(matches!(
+        (&w * 2.0).sum().reach(&w),
+        toygrad::Reach::Reached
+    ));
+    assert!(matches!(
+        Value::from(1.0).reach(&w),
+        toygrad::Reach::Independent
+    ));
+}
+
+#[test]
+fn reading_the_loss_first_spares_backward_the_forward_pass() -> Result<()> {
+    let w = Parameter::new([[0.5, -1.0], [2.0, 0.25]]);
+    let x = Value::from([[1.0, 2.0], [3.0, 4.0]]);
+    let hidden = x.matmul(&w);
+    let loss = hidden.tanh().sum();
+    assert!(format!("{hidden:?}").contains("not evaluated"));
+    loss.item()?;
+    // The product had to be written to memory, so it stays.
+    assert!(!format!("{hidden:?}").contains("not evaluated"));
+    // Without gradients there is nothing to spare.
+    let free = no_grad(|| x.matmul(&w));
+    no_grad(|| free.tanh().sum()).item()?;
+    assert!(format!("{free:?}").contains("not evaluated"));
+    Ok(())
+}
+
+#[test]
+fn the_first_number_that_is_not_finite_is_named() -> Result<()> {
+    let x = Value::from([4.0, 1.0]);
+    let step = compile(|x: Value| ((&x - 1.0).ln() * 0.0).sum());
+    for read in [
+        toygrad::debug_nan(|| ((&x - 1.0).ln() * 0.0).sum().item()),
+        toygrad::debug_nan(|| step.call(x.clone())?.item()),
+    ] {
+        let error = read.unwrap_err().to_string();
+        assert!(
+            error.starts_with("`ln` gave -inf, from finite numbers"),
+            "{error}"
+        );
+        assert!(
+            error.contains("made by `sub`") && error.contains("gradients.rs"),
+            "{error}"
+        );
+    }
+    assert!(((&x - 1.0).ln() * 0.0).sum().item()?.is_nan());
+    Ok(())
 }

@@ -292,6 +292,12 @@ const OPERATIONS: &[(&[&str], Operation)] = operations! {
         let z = custom(x.clone(), move |_| y.clone(), move |_, _, _| shares.clone());
         gradients(&z.sum(), x)
     };
+    reach |f| {
+        let (x, y) = (f.value(), f.value());
+        let _ = (&x * &y).reach(&x);
+        let _ = y.reach(&x);
+        [x]
+    };
     new buffer |f| [Parameter::new(f.value()).value(), Parameter::buffer(f.value()) + f.value()];
     set set_all backward backward_with grad fresh_grad zero_grad of |f| {
         let (p, x) = (Parameter::new(Value::rand(f.small_shape())), f.value());

@@ -350,16 +350,11 @@ impl Value {
                     false => Reach::Independent,
                 };
             };
-            let stops = |v: &Value| v.0.frozen || !v.dtype().is_float();
             let constant =
                 matches!(here.kind(), Some(Kind::Map(row)) if matches!(row.0.slope, Slope::Zero));
-            if stops(&here)
-                || constant
-                || matches!(
-                    here.kind(),
-                    Some(Kind::ArgReduce(..) | Kind::ArgSort { .. })
-                )
-            {
+            // Whole numbers have no gradient: what made them of floats is in the way.
+            let whole = !here.dtype().is_float() && next.dtype().is_float();
+            if here.0.frozen || constant || whole {
                 return Reach::Blocked {
                     operation: here.0.op.name(),
                     at: here.0.at,

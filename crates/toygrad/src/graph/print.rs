@@ -1,7 +1,7 @@
 //! The graph as text.
 
 use super::walk::Order;
-use super::{Kind, Leaf, Movement, Op, Value};
+use super::{Alias, Kind, Leaf, Movement, Op, Value};
 use std::fmt::Write;
 
 /// A line a node: its number, what it is, its inputs' numbers, shape and dtype.
@@ -26,6 +26,11 @@ pub(crate) fn detail(node: &Value) -> Option<String> {
     Some(match &node.0.op {
         Op::Leaf(Leaf::Full(x)) => format!("{x}"),
         Op::Leaf(Leaf::Argument(i)) => format!("{i}"),
+        Op::Alias(Alias::Cell(cell)) => {
+            let cell = cell.upgrade()?;
+            let content = cell.content.lock().unwrap_or_else(|e| e.into_inner());
+            content.name.clone()?
+        }
         Op::Apply(Kind::Reduce(_, axes)) => {
             let axes: Vec<usize> = (0..64).filter(|a| axes >> a & 1 == 1).collect();
             format!("{axes:?}")

@@ -3,7 +3,7 @@
 use crate::shape::resolve;
 use std::ops::{Range, RangeFrom, RangeFull, RangeTo};
 
-/// What [`Value::slice`] does to one axis. Written with [`s!`](crate::s).
+/// What [`Value::slice`](crate::Value::slice) does to one axis. Written with [`s!`](crate::s).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum SliceItem {
     /// One position; the axis goes away.
@@ -73,7 +73,7 @@ impl From<RangeFull> for SliceItem {
     }
 }
 
-/// Positions and ranges for [`Value::slice`], an axis each: `s![0, 1..-1, ..;2, ..;-1]`.
+/// Positions and ranges for [`Value::slice`](crate::Value::slice), an axis each: `s![0, 1..-1, ..;2, ..;-1]`.
 ///
 /// ```
 /// use toygrad::prelude::*;

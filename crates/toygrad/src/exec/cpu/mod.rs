@@ -4,7 +4,6 @@
 
 #![allow(unsafe_code)]
 
-mod gemm;
 mod index;
 mod loops;
 mod matmul;
