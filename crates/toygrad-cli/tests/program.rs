@@ -106,6 +106,16 @@ fn digits_for_machines() {
     assert!(tensors.metadata["toygrad"].contains("mlp"));
 }
 
+/// What the README promises of the run without arguments.
+#[test]
+fn the_default_run_reads_digits() {
+    let folder = Folder::new("default");
+    let events = folder.events("");
+    let done = events.last().unwrap();
+    assert_eq!(done["event"], "done");
+    assert!(done["test_accuracy"].as_f64().unwrap() >= 0.97, "{done}");
+}
+
 #[test]
 fn the_same_seed_gives_the_same_bits() {
     let folder = Folder::new("seeds");
