@@ -13,14 +13,23 @@ fn listings() -> Result<String> {
     let layer = (x.matmul(&w) + &b).relu();
     let loss = cross_entropy(&layer, &labels);
     let cases = [
-        ("a scalar and its gradient", gradients(&(&scalar * &scalar).sin(), [&scalar]).remove(0)),
+        (
+            "a scalar and its gradient",
+            gradients(&(&scalar * &scalar).sin(), [&scalar]).remove(0),
+        ),
         ("a chain is one loop", ((&x * 2.0 + 1.0).tanh() - 0.5).exp()),
         ("a reduction ends its loop", (&x - 1.0).square().sum_axis(1)),
         ("softmax along rows", x.softmax(-1)),
         ("a layer", layer.clone()),
         ("movement is views", x.t().slice(s![1..3, ..;-1]) + 1.0),
-        ("parts are written in place", Value::concat([&x * 2.0, x.exp()], 0)),
-        ("a weight's gradient, as it will be read", gradients(&loss, [&w]).remove(0).t()),
+        (
+            "parts are written in place",
+            Value::concat([&x * 2.0, x.exp()], 0),
+        ),
+        (
+            "a weight's gradient, as it will be read",
+            gradients(&loss, [&w]).remove(0).t(),
+        ),
         ("equal parts are computed once", x.exp() * x.exp() + x.exp()),
     ];
     let mut text = String::new();
@@ -33,7 +42,11 @@ fn listings() -> Result<String> {
         w.set(&w - 0.1 * g)?;
         Ok(y)
     });
-    let _ = writeln!(text, "# a step updates its weight in place\n{}", step.listing(x)?);
+    let _ = writeln!(
+        text,
+        "# a step updates its weight in place\n{}",
+        step.listing(x)?
+    );
     Ok(text)
 }
 
