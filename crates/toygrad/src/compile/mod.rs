@@ -6,6 +6,7 @@ pub(crate) mod cache;
 mod emit;
 mod fuse;
 pub(crate) mod graph;
+mod group;
 mod plan;
 pub(crate) mod program;
 mod simplify;
