@@ -137,12 +137,13 @@ fn compute(values: &[Value], keep: bool) -> Result<()> {
     if let Some(e) = first_mistake(values) {
         return Err(e);
     }
-    let c = canonical(values, keep, is_known);
+    let mut c = canonical(values, keep, is_known);
     if let Some(e) = first_mistake(&c.bindings.inputs) {
         return Err(e);
     }
     let inputs = c.bindings.buffers()?;
-    let program = cache::program(c.key.clone(), || new_program(&c.graph(is_known), &[]));
+    let key = std::mem::take(&mut c.key);
+    let program = cache::program(key, || new_program(&c.graph(is_known), &[]));
     affordable(values, &program)?;
     let mut slots: Vec<Slot> = inputs.iter().map(|b| Slot::Read(b)).collect();
     let bound = Bound {

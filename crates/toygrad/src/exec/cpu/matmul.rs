@@ -61,41 +61,31 @@ pub(super) fn run(m: &MatMul, memory: &Memory) {
         let left = memory.at(m.left.buffer, left, size);
         let right = memory.at(m.right.buffer, right, size);
         let out = memory.at(m.out, out as isize, size);
+        macro_rules! product {
+            ($gemm:path) => {
+                $gemm(
+                    rows,
+                    m.k,
+                    columns,
+                    1.0,
+                    left.cast(),
+                    rsa,
+                    csa,
+                    right.cast(),
+                    rsb,
+                    csb,
+                    0.0,
+                    out.cast(),
+                    m.n as isize,
+                    1,
+                )
+            };
+        }
         // SAFETY: views stay inside their buffers; tiles are different parts of the result.
         unsafe {
             match m.dtype {
-                DType::F32 => matrixmultiply::sgemm(
-                    rows,
-                    m.k,
-                    columns,
-                    1.0,
-                    left.cast(),
-                    rsa,
-                    csa,
-                    right.cast(),
-                    rsb,
-                    csb,
-                    0.0,
-                    out.cast(),
-                    m.n as isize,
-                    1,
-                ),
-                _ => matrixmultiply::dgemm(
-                    rows,
-                    m.k,
-                    columns,
-                    1.0,
-                    left.cast(),
-                    rsa,
-                    csa,
-                    right.cast(),
-                    rsb,
-                    csb,
-                    0.0,
-                    out.cast(),
-                    m.n as isize,
-                    1,
-                ),
+                DType::F32 => product!(matrixmultiply::sgemm),
+                _ => product!(matrixmultiply::dgemm),
             }
         }
     };
