@@ -20,7 +20,7 @@ impl<'a> Forward<'a> {
     /// user's, or a mistake.
     pub fn new(roots: &'a [Value], trained: impl Fn(&Value) -> bool) -> Option<Forward<'a>> {
         let order = Order::new(roots, |_| false);
-        let mut key = Vec::with_capacity(5 * order.nodes.len() + roots.len());
+        let mut key = Vec::with_capacity(6 * order.nodes.len() + roots.len());
         let mut last: Option<(&Shape, DType, u64)> = None;
         for (i, node) in order.nodes.iter().enumerate() {
             match &node.0.op {

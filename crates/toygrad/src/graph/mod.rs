@@ -461,8 +461,9 @@ impl Drop for Node {
             return;
         }
         let mut stack: Vec<Value> = self.inputs.drain(..).collect();
-        while let Some(Value(node)) = stack.pop() {
-            if let Some(mut node) = Arc::into_inner(node) {
+        while let Some(mut value) = stack.pop() {
+            // Emptied where it is (its own drop finds nothing to do then), not moved out.
+            if let Some(node) = Arc::get_mut(&mut value.0) {
                 stack.extend(node.inputs.drain(..));
             }
         }
