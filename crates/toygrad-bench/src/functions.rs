@@ -17,6 +17,9 @@ fn function(
     match style {
         Style::Compiled => {
             let step = compile(|x: Value| f(&x));
+            if std::env::var_os("BENCH_LISTING").is_some() {
+                eprintln!("{}", step.listing(x.clone())?);
+            }
             measure(style, name, || {
                 let (y, rest) = step.call(x.clone())?;
                 evaluate(&rest)?;
