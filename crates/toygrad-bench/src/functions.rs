@@ -4,8 +4,8 @@
 use crate::data;
 use crate::measure::{Style, measure};
 use toygrad::nn::Lstm;
-use toygrad::{einsum, evaluate, hessian};
 use toygrad::prelude::*;
+use toygrad::{einsum, evaluate, hessian};
 
 /// Measures a function of one Value that gives a scalar and whatever else is to be computed.
 fn function(
@@ -60,7 +60,11 @@ pub fn chain_f64(style: Style) -> Result<()> {
 pub fn lstm(style: Style) -> Result<()> {
     let lstm = Lstm::new(64, 128);
     for (i, (_, p)) in lstm.named_parameters().into_iter().enumerate() {
-        p.set(data::array(72 + i as u64, p.value().shape(), 128f64.powf(-0.5)))?;
+        p.set(data::array(
+            72 + i as u64,
+            p.value().shape(),
+            128f64.powf(-0.5),
+        ))?;
     }
     let x = data::array(80, &[32, 32, 64], 1.0);
     let sgd = Sgd::new(&lstm, 0.1);

@@ -6,9 +6,7 @@ use toygrad::nn::{Conv2d, MaxPool2d};
 use toygrad::prelude::*;
 
 /// All workloads.
-pub const NAMES: [&str; 10] = [
-    "W1", "W2", "W3", "W4", "W6", "F1", "F2", "F3", "F4", "F5",
-];
+pub const NAMES: [&str; 10] = ["W1", "W2", "W3", "W4", "W6", "F1", "F2", "F3", "F4", "F5"];
 
 /// Runs a workload by name, in a style.
 pub fn run(name: &str, style: Style) -> Result<()> {
