@@ -40,6 +40,7 @@ pub mod nn;
 mod ops;
 pub mod optim;
 mod philox;
+mod protobuf;
 mod shape;
 pub mod train;
 
