@@ -54,7 +54,7 @@ pub use dtype::{DType, Element};
 pub use error::{Caller, Error, FileError, Located, Operand, OperationError, Result};
 pub use exec::cpu::{num_threads, set_num_threads};
 pub use exec::oracle::oracle;
-pub use graph::row::{Family, Partial, Row, Slope};
+pub use graph::row::{Family, Onnx, Partial, Row, Slope};
 pub use graph::{Value, no_grad};
 pub use lanes::{Lanes, Level};
 pub use ops::create::{Count, Nested};
