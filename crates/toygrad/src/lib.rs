@@ -37,6 +37,8 @@ pub mod io;
 mod lanes;
 mod math;
 pub mod nn;
+#[cfg(feature = "onnx")]
+mod onnx;
 mod ops;
 pub mod optim;
 mod philox;
@@ -57,6 +59,8 @@ pub use exec::oracle::oracle;
 pub use graph::row::{Family, Onnx, Partial, Row, Slope};
 pub use graph::{Value, no_grad};
 pub use lanes::{Lanes, Level};
+#[cfg(feature = "onnx")]
+pub use onnx::{OnnxOptions, to_onnx};
 pub use ops::create::{Count, Nested};
 pub use ops::matmul::einsum;
 pub use ops::movement::{Dims, broadcast_all};

@@ -422,7 +422,7 @@ pub(crate) fn trace<A: Tree, R>(
 }
 
 /// Where a recorded graph begins: arguments, current values of cells, whatever is known.
-fn is_input(v: &Value) -> bool {
+pub(crate) fn is_input(v: &Value) -> bool {
     match &v.0.op {
         Op::Leaf(Leaf::Argument(_)) => true,
         Op::Alias(Alias::Cell(cell)) => {

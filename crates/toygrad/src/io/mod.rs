@@ -23,6 +23,8 @@ mod idx;
 mod model;
 mod npy;
 mod npz;
+#[cfg(feature = "onnx")]
+mod onnx;
 mod raw;
 mod schema;
 mod tensors;
@@ -34,6 +36,8 @@ pub use idx::read_idx;
 pub use model::{Report, load, load_with, save, save_with};
 pub use npy::{read_npy, write_npy};
 pub use npz::{read_npz, write_npz};
+#[cfg(feature = "onnx")]
+pub use onnx::{export_onnx, export_onnx_with};
 pub use schema::{Features, Target, Task};
 pub use tensors::{Tensors, read_safetensors, write_safetensors};
 pub use text::{Characters, read_text};
