@@ -174,7 +174,8 @@ pub fn layers() -> Vec<Case> {
     cases.push(up);
     let lstm = Lstm::new(5, 7);
     let state = lstm.state_dict();
-    let run = move |x: &Value| lstm.forward(x);
+    // Its first axis is time.
+    let run = move |x: &Value| lstm.forward(&x.transpose(0, 1));
     cases.push(Case {
         state,
         batch: true,
