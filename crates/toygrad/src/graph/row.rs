@@ -54,7 +54,7 @@ impl Row {
             );
             return super::build::mistake(at, message, &[], None);
         }
-        Value::map(self, &inputs.iter().collect::<Vec<_>>(), at)
+        Value::map(self, inputs.iter().cloned().collect(), at)
     }
 }
 

@@ -94,7 +94,7 @@ impl<'a> Lowering<'a> {
     pub fn graph(&mut self, roots: &[Value]) -> Result<()> {
         let order = Order::new(roots, |v| is_input(v) || self.named(v));
         let fresh = order.nodes.iter().filter(|v| !self.named(v));
-        let fresh: Vec<Value> = fresh.cloned().collect();
+        let fresh: Vec<Value> = fresh.map(|v| (*v).clone()).collect();
         for v in &fresh {
             self.held.push(v.clone());
             let begins = matches!(v.0.op, Op::Leaf(Leaf::Argument(_) | Leaf::Random { .. }));

@@ -9,6 +9,7 @@ use crate::graph::row::{Family, Onnx, Partial, Row, Slope};
 use crate::lanes::{self, Lane, Number};
 use crate::math::{Float, Isa};
 use crate::{DType, Value};
+use smallvec::smallvec;
 use std::f64::consts::{FRAC_2_SQRT_PI, FRAC_PI_2, LN_2, LN_10, PI};
 use std::panic::Location;
 
@@ -274,6 +275,7 @@ rows! {
         slope: partials [b / (a * a + b * b), -a / (a * a + b * b)],
         domain: [(0.3, 3.0), ANY],
         onnx: rows {
+            // But for the signs of zeros.
             let angle = (a / b).atan();
             let behind = &angle + a.lt(0.0).select(-PI, PI);
             b.eq(0.0).select(a.sign() * FRAC_PI_2, b.lt(0.0).select(behind, angle))
