@@ -2,11 +2,12 @@
 
 use crate::args::{Export, Graph, Info};
 use crate::failure::{Failure, Result};
-use crate::model::{self, Architecture};
+use crate::model::{self, Architecture, Card, Input};
 use crate::{Outcome, print};
 use serde_json::{Value as Json, json};
 use std::collections::BTreeMap;
 use std::path::Path;
+use toygrad::OnnxOptions;
 use toygrad::io;
 use toygrad::prelude::*;
 
@@ -88,8 +89,11 @@ fn range(value: &Value) -> Result<String> {
     Ok(out)
 }
 
-/// Writes weights in another format.
+/// Writes a model in another format.
 pub fn export(arguments: &Export) -> Result<Outcome> {
+    if ending(&arguments.file) == "onnx" {
+        return export_onnx(arguments);
+    }
     let tensors = io::read_safetensors(model::file(&arguments.run))?;
     let values: Vec<(&str, Value)> = tensors
         .values
@@ -100,7 +104,8 @@ pub fn export(arguments: &Export) -> Result<Outcome> {
         "safetensors" => io::write_safetensors(&arguments.file, values, &[])?,
         "npz" => io::write_npz(&arguments.file, &values)?,
         other => {
-            let message = format!("cannot write {other:?} files; end it in .safetensors or .npz");
+            let message =
+                format!("cannot write {other:?} files; end it in .safetensors, .npz or .onnx");
             return Err(Failure::Usage(message));
         }
     }
@@ -112,16 +117,60 @@ pub fn export(arguments: &Export) -> Result<Outcome> {
     Ok(Outcome::Done)
 }
 
+/// Writes weights and computation as an ONNX model for any number of samples. Scaling is a part of
+/// it: it takes the features of a table as they are, and gives numbers on their scale.
+fn export_onnx(arguments: &Export) -> Result<Outcome> {
+    let (path, card, model) = model::load(&arguments.run)?;
+    let scaler = match &card.input {
+        Input::Table {
+            features,
+            shift,
+            factor,
+        } => Some(model::table(&path, features, shift, factor)?.1),
+        _ => None,
+    };
+    let x = sample(&card);
+    let (input, output) = match card.architecture {
+        Architecture::Gpt { .. } => ("tokens", "scores"),
+        _ => ("samples", "predictions"),
+    };
+    let options = OnnxOptions {
+        inputs: vec![input.into()],
+        outputs: vec![output.into()],
+        dynamic_batch: true,
+        // Classes, alphabet, scales: what the numbers mean.
+        metadata: vec![("toygrad".into(), card.to_json())],
+    };
+    let forward = |x: Value| {
+        let x = scaler.as_ref().map_or(x.clone(), |s| s.apply(&x));
+        card.unscale(&model.forward(&x))
+    };
+    io::export_onnx_with(&model, forward, x.clone(), &arguments.file, &options)?;
+    let mut shape: Vec<String> = x.shape().iter().map(usize::to_string).collect();
+    shape[0] = "batch".into();
+    print(&format!(
+        "model of {input} [{}] {} written to {}\n",
+        shape.join(", "),
+        x.dtype(),
+        arguments.file.display()
+    ));
+    Ok(Outcome::Done)
+}
+
+/// A sample of what a model reads, for its shape and dtype.
+fn sample(card: &Card) -> Value {
+    match &card.architecture {
+        Architecture::Mlp { sizes, .. } => Value::zeros([1, sizes[0]]),
+        Architecture::Cnn { height, width, .. } => Value::zeros([1, *height, *width]),
+        Architecture::Gpt { context, .. } => Value::zeros([1, *context]).cast(DType::I64),
+    }
+}
+
 /// Prints the computation of a model for one sample.
 pub fn graph(arguments: &Graph) -> Result<Outcome> {
     let (_, card, model) = model::load(&arguments.run)?;
     model.name_parameters();
-    let x = match &card.architecture {
-        Architecture::Mlp { sizes, .. } => Value::zeros([1, sizes[0]]),
-        Architecture::Cnn { height, width, .. } => Value::zeros([1, *height, *width]),
-        Architecture::Gpt { context, .. } => Value::zeros([1, *context]).cast(DType::I64),
-    };
-    let y = eval(|| model.forward(&x));
+    let y = eval(|| model.forward(&sample(&card)));
     print(&match arguments.dot {
         true => dot(&y.graph()),
         false => y.graph(),

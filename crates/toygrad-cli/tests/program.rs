@@ -324,6 +324,18 @@ fn what_is_in_a_model_can_be_seen_and_taken_out() {
         text(&format!("export run {file}"));
         assert!(text(&format!("info {file}")).contains("1210 numbers"));
     }
+    let said = text("export run out.onnx");
+    assert!(said.contains("samples [batch, 64] f32"), "{said}");
+    // Names and operators are plain text there.
+    let bytes = fs::read(folder.0.join("out.onnx")).unwrap();
+    let holds = |text: &str| {
+        bytes
+            .windows(text.len())
+            .any(|part| part == text.as_bytes())
+    };
+    for part in ["Gemm", "layers.0.weight", "batch", "predictions"] {
+        assert!(holds(part), "{part}");
+    }
     assert_eq!(folder.toygrad("export run out.exe").status.code(), Some(2));
     assert!(text("evaluate run").contains("columns: what it was taken for"));
 }

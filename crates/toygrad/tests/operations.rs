@@ -346,7 +346,7 @@ fn truth_has_extremes_and_numbers_are_clamped_to_bytes() {
     ] {
         assert_oracle("extremes of truth", &y, tolerance(DType::U8));
     }
-    let whole = Value::from([-300, -1, 0, 255, 256, 1 << 40]).cast(DType::U8);
+    let whole = Value::from([-300i64, -1, 0, 255, 256, 1i64 << 40]).cast(DType::U8);
     assert_eq!(whole.to_vec::<u8>().unwrap(), [0, 0, 0, 255, 255, 255]);
     assert_oracle("bytes", &whole, tolerance(DType::U8));
 }

@@ -441,6 +441,7 @@ impl<'a> Lowering<'a> {
         let work = if bytes { DType::I64 } else { dtype };
         let y = match operator {
             "Mod" => self.remainder(names, work, at)?,
+            "Where" if dtype == DType::Bool => self.choice(names, at),
             "Relu" if !work.is_float() => {
                 names.push(self.scalar(0.0, work, at)?);
                 self.emit("Max", names, vec![], at)
@@ -453,6 +454,15 @@ impl<'a> Lowering<'a> {
         let modulus = self.scalar(256.0, DType::I64, at)?;
         let y = self.emit("Mod", [y, modulus], vec![], at);
         Ok(self.cast(y, DType::U8, at))
+    }
+
+    /// One of two truth values, which runtimes have no `Where` for.
+    fn choice(&mut self, names: Vec<String>, at: Caller) -> String {
+        let [c, a, b] = [0, 1, 2].map(|i| names[i].clone());
+        let first = self.emit("And", [c.clone(), a], vec![], at);
+        let not = self.emit("Not", [c], vec![], at);
+        let second = self.emit("And", [not, b], vec![], at);
+        self.emit("Or", [first, second], vec![], at)
     }
 
     /// The remainder with the sign of the divisor. ONNX has it for whole numbers, but not by 0; for
