@@ -341,11 +341,15 @@ pub struct Info {
 #[command(after_help = "\
 Examples:
   toygrad graph runs/digits-1
-  toygrad graph runs/digits-1 --dot | dot -Tsvg > graph.svg")]
+  toygrad graph runs/digits-1 --svg > graph.svg
+  toygrad graph runs/digits-1 --dot | dot -Tpdf > graph.pdf")]
 pub struct Graph {
     /// Folder of a run, or its model.safetensors
     pub run: PathBuf,
     /// As DOT, which Graphviz draws
-    #[arg(long)]
+    #[arg(long, conflicts_with = "svg")]
     pub dot: bool,
+    /// As an SVG picture
+    #[arg(long)]
+    pub svg: bool,
 }

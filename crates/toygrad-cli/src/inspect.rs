@@ -3,7 +3,7 @@
 use crate::args::{Export, Graph, Info};
 use crate::failure::{Failure, Result};
 use crate::model::{self, Architecture, Card, Input};
-use crate::{Outcome, print};
+use crate::{Outcome, picture, print};
 use serde_json::{Value as Json, json};
 use std::collections::BTreeMap;
 use std::path::Path;
@@ -157,12 +157,15 @@ fn export_onnx(arguments: &Export) -> Result<Outcome> {
     Ok(Outcome::Done)
 }
 
-/// A sample of what a model reads, for its shape and dtype.
+/// A sample of what a model reads, for its shape and dtype. (Data, as `Value::zeros` would be
+/// simplified in its graph.)
 fn sample(card: &Card) -> Value {
-    match &card.architecture {
-        Architecture::Mlp { sizes, .. } => Value::zeros([1, sizes[0]]),
-        Architecture::Cnn { height, width, .. } => Value::zeros([1, *height, *width]),
-        Architecture::Gpt { context, .. } => Value::zeros([1, *context]).cast(DType::I64),
+    match card.architecture {
+        Architecture::Mlp { ref sizes, .. } => Value::from_vec(vec![0f32; sizes[0]], [1, sizes[0]]),
+        Architecture::Cnn { height, width, .. } => {
+            Value::from_vec(vec![0f32; height * width], [1, height, width])
+        }
+        Architecture::Gpt { context, .. } => Value::from_vec(vec![0i64; context], [1, context]),
     }
 }
 
@@ -171,28 +174,10 @@ pub fn graph(arguments: &Graph) -> Result<Outcome> {
     let (_, card, model) = model::load(&arguments.run)?;
     model.name_parameters();
     let y = eval(|| model.forward(&sample(&card)));
-    print(&match arguments.dot {
-        true => dot(&y.graph()),
-        false => y.graph(),
+    print(&match (arguments.dot, arguments.svg) {
+        (true, _) => picture::dot(&y.graph()),
+        (_, true) => picture::svg(&y.graph()),
+        _ => y.graph(),
     });
     Ok(Outcome::Done)
-}
-
-/// A listing of a graph, a line `%3 = add %1 %2 [4] f32` for each node, as DOT.
-fn dot(listing: &str) -> String {
-    let mut out = String::from("digraph model {\n  node [shape=box];\n");
-    for line in listing.lines() {
-        let Some((node, what)) = line.split_once(" = ") else {
-            continue;
-        };
-        let node = node.trim_start_matches('%');
-        let (inputs, words): (Vec<&str>, Vec<&str>) =
-            what.split(' ').partition(|word| word.starts_with('%'));
-        let label = words.join(" ").replace('\\', "").replace('"', "'");
-        out += &format!("  n{node} [label=\"{label}\"];\n");
-        for input in inputs {
-            out += &format!("  n{} -> n{node};\n", input.trim_start_matches('%'));
-        }
-    }
-    out + "}\n"
 }
