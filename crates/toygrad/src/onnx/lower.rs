@@ -1,7 +1,9 @@
 //! Values → ONNX operators, kind by kind.
 
 use super::model::{Attribute, Constant, Content, Model, Node, Port, number};
-use super::patterns::{factors, narrow, padded, reshaped, transposed};
+use super::patterns::{
+    convolution, factors, max_pool, narrow, of_channels, padded, reshaped, transposed,
+};
 use crate::api::buffers;
 use crate::api::parameter::Parameter;
 use crate::api::trace::is_input;
@@ -405,6 +407,15 @@ impl<'a> Lowering<'a> {
         if let Some(name) = self.affine(v, operator)? {
             return Ok(name);
         }
+        if let Some(pool) = max_pool(v) {
+            let attributes = vec![
+                ("kernel_shape", Ints(ints(&pool.kernel))),
+                ("strides", Ints(ints(&pool.strides))),
+                ("pads", Ints(ints(&pool.pads))),
+            ];
+            let x = self.name(pool.x)?;
+            return Ok(self.emit("MaxPool", [x], attributes, at));
+        }
         if let Some((x, start, around)) = padded(v) {
             return self.pad(v, x, start, around);
         }
@@ -487,20 +498,55 @@ impl<'a> Lowering<'a> {
         Ok(self.emit("Where", [off, moved, r], vec![], at))
     }
 
-    /// A product of matrices and a bias as one operator.
+    /// A product of matrices or a convolution, and a bias, as one operator.
     fn affine(&mut self, v: &Value, operator: &str) -> Result<Option<String>> {
-        let [a, b] = v.inputs() else { return Ok(None) };
-        if operator != "Add" || v.rank() != 2 {
+        let [a, b] = v.inputs() else {
+            return Ok(None);
+        };
+        if operator != "Add" {
             return Ok(None);
         }
         for (product, bias) in [(a, b), (b, a)] {
-            if let Some((x, w)) = factors(product)
-                && self.used_once(product)
-            {
+            if !self.used_once(product) {
+                continue;
+            }
+            if let (Some((x, w)), 2) = (factors(product), v.rank()) {
                 return self.product(v, x, w, Some(bias)).map(Some);
+            }
+            if let Some(bias) = of_channels(bias, v)
+                && let Some(name) = self.convolution(product, Some(bias))?
+            {
+                return Ok(Some(name));
             }
         }
         Ok(None)
+    }
+
+    fn convolution(&mut self, v: &Value, bias: Option<&Value>) -> Result<Option<String>> {
+        let Some(c) = convolution(v) else {
+            return Ok(None);
+        };
+        let mut names = vec![self.name(c.x)?];
+        names.push(
+            match reshaped(c.weight).find(|w| *w.shape() == c.weight_shape) {
+                Some(weight) => self.name(weight)?,
+                None => {
+                    let weight = self.name(c.weight)?;
+                    self.reshape(weight, &c.weight_shape, v.0.at)
+                }
+            },
+        );
+        if let Some(bias) = bias {
+            names.push(self.name(bias)?);
+        }
+        let attributes = vec![
+            ("kernel_shape", Ints(ints(&c.weight_shape[2..]))),
+            ("strides", Ints(ints(&c.strides))),
+            ("pads", Ints(ints(&c.pads))),
+            ("dilations", Ints(ints(&c.dilations))),
+            ("group", Int(c.groups as i64)),
+        ];
+        Ok(Some(self.emit("Conv", names, attributes, v.0.at)))
     }
 
     fn product(&mut self, v: &Value, a: &Value, b: &Value, bias: Option<&Value>) -> Result<String> {
@@ -561,6 +607,9 @@ impl<'a> Lowering<'a> {
         let at = v.0.at;
         match movement {
             Movement::Reshape => {
+                if let Some(name) = self.convolution(v, None)? {
+                    return Ok(name);
+                }
                 if let Some((a, b)) = factors(x)
                     && v.rank() > 2
                     && let Some(a) = reshaped(a).find(|a| {
