@@ -42,6 +42,7 @@ mod onnx;
 mod ops;
 pub mod optim;
 mod philox;
+#[cfg(feature = "files")]
 mod protobuf;
 mod shape;
 pub mod train;

@@ -5,6 +5,7 @@ use toygrad::nn::*;
 use toygrad::prelude::*;
 use toygrad::{Family, Onnx, ROWS, Row};
 
+type Unary = fn(&Value) -> Value;
 type Function = Box<dyn Fn(Vec<Value>) -> Vec<Value>>;
 
 /// A function and arguments for it.
@@ -182,7 +183,7 @@ pub fn layers() -> Vec<Case> {
         ..Case::one("lstm", &randn([3, 4, 5]), run)
     });
     for (name, f) in [
-        ("softmax", (|x| x.softmax(-1)) as fn(&Value) -> Value),
+        ("softmax", (|x| x.softmax(-1)) as Unary),
         ("log-softmax", |x| x.log_softmax(-1)),
         ("gelu", |x| x.gelu()),
         ("elu", |x| x.elu(1.0)),
@@ -242,7 +243,7 @@ pub fn rows() -> Vec<Case> {
             continue;
         };
         let f = move |x: &Value| match row.arity() {
-            1 => row.apply(&[x.clone()]),
+            1 => row.apply(std::slice::from_ref(x)),
             // There, zeros have no sign.
             _ if row.name == "atan2" => {
                 let x = x.slice(s![2..]);
@@ -263,7 +264,7 @@ pub fn kinds() -> Vec<Case> {
     let truth = &x.gt(0.0);
     let truth = &Value::from_vec(truth.to_vec::<bool>().unwrap(), [3, 4, 5]);
     let mut cases = Vec::new();
-    let functions: &[(&str, fn(&Value) -> Value)] = &[
+    let functions: &[(&str, Unary)] = &[
         ("sum", |x| x.sum()),
         ("sum-axes", |x| x.sum_axis([0, 2])),
         ("max", |x| x.max_axis(1)),
@@ -309,7 +310,7 @@ pub fn kinds() -> Vec<Case> {
     for &(name, f) in functions {
         cases.push(Case::one(&format!("kind-{name}"), x, f));
     }
-    let of_whole: &[(&str, fn(&Value) -> Value)] = &[
+    let of_whole: &[(&str, Unary)] = &[
         ("sum", |x| x.sum_axis(1)),
         ("max", |x| x.max_axis(-1)),
         ("argmax", |x| x.argmax(0)),
@@ -326,7 +327,7 @@ pub fn kinds() -> Vec<Case> {
     for &(name, f) in of_whole {
         cases.push(Case::one(&format!("whole-{name}"), whole, f));
     }
-    let of_truth: &[(&str, fn(&Value) -> Value)] = &[
+    let of_truth: &[(&str, Unary)] = &[
         ("any", |x| x.any_axis(1)),
         ("all", |x| x.all()),
         ("max", |x| x.max_axis(0)),
@@ -355,7 +356,7 @@ pub fn kinds() -> Vec<Case> {
         ]
     }));
     // Gradients are graphs like others: adjoints of slices, windows, look-ups.
-    let through: &[(&str, fn(&Value) -> Value)] = &[
+    let through: &[(&str, Unary)] = &[
         ("slice-steps", |x| {
             x.slice([
                 toygrad::SliceItem::from(..),
