@@ -54,7 +54,7 @@ pub fn svg(listing: &str) -> String {
     for node in nodes(listing) {
         let label = format!("{}\n{}", node.what, node.shape);
         let width = node.what.chars().count().max(node.shape.chars().count());
-        let size = Point::new(9.0 * width as f64 + 16.0, 48.0);
+        let size = Point::new(9.5 * width as f64 + 16.0, 48.0);
         let shape = ShapeKind::new_box(&label);
         // What is learned stands out from what is computed.
         let fill = match node.what.starts_with("parameter") {
@@ -62,7 +62,8 @@ pub fn svg(listing: &str) -> String {
             false => Color::new(0xffff_ffff),
         };
         let black = Color::new(0x0000_00ff);
-        let style = StyleAttr::new(black, 1, Some(fill), 4, 14);
+        // The font of arrows: of several, the writer would list the sizes in any order.
+        let style = StyleAttr::new(black, 1, Some(fill), 4, 15);
         let element = Element::create(shape, style, Orientation::TopToBottom, size);
         let handle = graph.add_node(element);
         for input in node.inputs.iter().filter_map(|&i| handles.get(i)) {
