@@ -288,7 +288,21 @@ fn images_are_learned() {
             String::from_utf8(output.stdout).unwrap().lines().count(),
             41
         );
+        let output = folder.toygrad(&format!("export {model} {model}.onnx"));
+        assert!(output.status.success(), "{output:?}");
     }
+    // As convolutions, not as what they are made of.
+    let bytes = fs::read(folder.0.join("cnn.onnx")).unwrap();
+    let count = |text: &[u8]| {
+        bytes
+            .windows(text.len())
+            .filter(|part| *part == text)
+            .count()
+    };
+    assert_eq!(
+        (count(b"Conv"), count(b"MaxPool"), count(b"Slice")),
+        (2, 2, 0)
+    );
 }
 
 #[test]
@@ -305,6 +319,9 @@ fn text_is_learned_and_goes_on() {
     assert_eq!(output.status.code(), Some(1));
     let output = folder.toygrad("predict abc");
     assert_eq!(output.status.code(), Some(2));
+    let output = folder.toygrad("export abc abc.onnx");
+    let said = String::from_utf8(output.stdout).unwrap();
+    assert_eq!(said, "model of tokens [batch, 8] i64 written to abc.onnx\n");
 }
 
 #[test]

@@ -1,4 +1,5 @@
-//! Files: tensors (safetensors, NPY, NPZ, IDX), tables (CSV) and text.
+//! Files: tensors (safetensors, NPY, NPZ, IDX), tables (CSV), text, and models for other runtimes
+//! (ONNX).
 //!
 //! What is read is checked before memory is asked for; a fault names the file, the place and what
 //! to do. What is written appears whole or not at all: it goes to a temporary name beside the
