@@ -34,7 +34,7 @@ pub enum Command {
     Predict(Predict),
     /// Say how good a model is on data whose answers are known
     Evaluate(Evaluate),
-    /// Write the weights of a model in another format
+    /// Write a model in another format, for other programs
     Export(Export),
     /// Say what is in a file of weights or arrays
     Info(Info),
@@ -313,11 +313,12 @@ pub struct Evaluate {
 #[command(after_help = "\
 Examples:
   toygrad export runs/digits-1 digits.safetensors    for torch: safetensors.torch.load_file
-  toygrad export runs/digits-1 digits.npz            for NumPy")]
+  toygrad export runs/digits-1 digits.npz            for NumPy
+  toygrad export runs/digits-1 digits.onnx           for ONNX Runtime and others: weights and graph")]
 pub struct Export {
     /// Folder of a run, or its model.safetensors
     pub run: PathBuf,
-    /// File to write; its ending says the format: .safetensors or .npz
+    /// File to write; its ending says the format: .safetensors, .npz or .onnx
     pub file: PathBuf,
 }
 
@@ -340,11 +341,15 @@ pub struct Info {
 #[command(after_help = "\
 Examples:
   toygrad graph runs/digits-1
-  toygrad graph runs/digits-1 --dot | dot -Tsvg > graph.svg")]
+  toygrad graph runs/digits-1 --svg > graph.svg
+  toygrad graph runs/digits-1 --dot | dot -Tpdf > graph.pdf")]
 pub struct Graph {
     /// Folder of a run, or its model.safetensors
     pub run: PathBuf,
     /// As DOT, which Graphviz draws
-    #[arg(long)]
+    #[arg(long, conflicts_with = "svg")]
     pub dot: bool,
+    /// As an SVG picture
+    #[arg(long)]
+    pub svg: bool,
 }

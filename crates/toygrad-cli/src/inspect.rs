@@ -2,11 +2,12 @@
 
 use crate::args::{Export, Graph, Info};
 use crate::failure::{Failure, Result};
-use crate::model::{self, Architecture};
-use crate::{Outcome, print};
+use crate::model::{self, Architecture, Card, Input};
+use crate::{Outcome, picture, print};
 use serde_json::{Value as Json, json};
 use std::collections::BTreeMap;
 use std::path::Path;
+use toygrad::OnnxOptions;
 use toygrad::io;
 use toygrad::prelude::*;
 
@@ -88,8 +89,11 @@ fn range(value: &Value) -> Result<String> {
     Ok(out)
 }
 
-/// Writes weights in another format.
+/// Writes a model in another format.
 pub fn export(arguments: &Export) -> Result<Outcome> {
+    if ending(&arguments.file) == "onnx" {
+        return export_onnx(arguments);
+    }
     let tensors = io::read_safetensors(model::file(&arguments.run))?;
     let values: Vec<(&str, Value)> = tensors
         .values
@@ -100,7 +104,8 @@ pub fn export(arguments: &Export) -> Result<Outcome> {
         "safetensors" => io::write_safetensors(&arguments.file, values, &[])?,
         "npz" => io::write_npz(&arguments.file, &values)?,
         other => {
-            let message = format!("cannot write {other:?} files; end it in .safetensors or .npz");
+            let message =
+                format!("cannot write {other:?} files; end it in .safetensors, .npz or .onnx");
             return Err(Failure::Usage(message));
         }
     }
@@ -112,38 +117,67 @@ pub fn export(arguments: &Export) -> Result<Outcome> {
     Ok(Outcome::Done)
 }
 
+/// Writes weights and computation as an ONNX model for any number of samples. Scaling is a part of
+/// it: it takes the features of a table as they are, and gives numbers on their scale.
+fn export_onnx(arguments: &Export) -> Result<Outcome> {
+    let (path, card, model) = model::load(&arguments.run)?;
+    let scaler = match &card.input {
+        Input::Table {
+            features,
+            shift,
+            factor,
+        } => Some(model::table(&path, features, shift, factor)?.1),
+        _ => None,
+    };
+    let x = sample(&card);
+    let (input, output) = match card.architecture {
+        Architecture::Gpt { .. } => ("tokens", "scores"),
+        _ => ("samples", "predictions"),
+    };
+    let options = OnnxOptions {
+        inputs: vec![input.into()],
+        outputs: vec![output.into()],
+        dynamic_batch: true,
+        // Classes, alphabet, scales: what the numbers mean.
+        metadata: vec![("toygrad".into(), card.to_json())],
+    };
+    let forward = |x: Value| {
+        let x = scaler.as_ref().map_or(x.clone(), |s| s.apply(&x));
+        card.unscale(&model.forward(&x))
+    };
+    io::export_onnx_with(&model, forward, x.clone(), &arguments.file, &options)?;
+    let mut shape: Vec<String> = x.shape().iter().map(usize::to_string).collect();
+    shape[0] = "batch".into();
+    print(&format!(
+        "model of {input} [{}] {} written to {}\n",
+        shape.join(", "),
+        x.dtype(),
+        arguments.file.display()
+    ));
+    Ok(Outcome::Done)
+}
+
+/// A sample of what a model reads, for its shape and dtype. (Data, as `Value::zeros` would be
+/// simplified in its graph.)
+fn sample(card: &Card) -> Value {
+    match card.architecture {
+        Architecture::Mlp { ref sizes, .. } => Value::from_vec(vec![0f32; sizes[0]], [1, sizes[0]]),
+        Architecture::Cnn { height, width, .. } => {
+            Value::from_vec(vec![0f32; height * width], [1, height, width])
+        }
+        Architecture::Gpt { context, .. } => Value::from_vec(vec![0i64; context], [1, context]),
+    }
+}
+
 /// Prints the computation of a model for one sample.
 pub fn graph(arguments: &Graph) -> Result<Outcome> {
     let (_, card, model) = model::load(&arguments.run)?;
     model.name_parameters();
-    let x = match &card.architecture {
-        Architecture::Mlp { sizes, .. } => Value::zeros([1, sizes[0]]),
-        Architecture::Cnn { height, width, .. } => Value::zeros([1, *height, *width]),
-        Architecture::Gpt { context, .. } => Value::zeros([1, *context]).cast(DType::I64),
-    };
-    let y = eval(|| model.forward(&x));
-    print(&match arguments.dot {
-        true => dot(&y.graph()),
-        false => y.graph(),
+    let y = eval(|| model.forward(&sample(&card)));
+    print(&match (arguments.dot, arguments.svg) {
+        (true, _) => picture::dot(&y.graph()),
+        (_, true) => picture::svg(&y.graph()),
+        _ => y.graph(),
     });
     Ok(Outcome::Done)
-}
-
-/// A listing of a graph, a line `%3 = add %1 %2 [4] f32` for each node, as DOT.
-fn dot(listing: &str) -> String {
-    let mut out = String::from("digraph model {\n  node [shape=box];\n");
-    for line in listing.lines() {
-        let Some((node, what)) = line.split_once(" = ") else {
-            continue;
-        };
-        let node = node.trim_start_matches('%');
-        let (inputs, words): (Vec<&str>, Vec<&str>) =
-            what.split(' ').partition(|word| word.starts_with('%'));
-        let label = words.join(" ").replace('\\', "").replace('"', "'");
-        out += &format!("  n{node} [label=\"{label}\"];\n");
-        for input in inputs {
-            out += &format!("  n{} -> n{node};\n", input.trim_start_matches('%'));
-        }
-    }
-    out + "}\n"
 }

@@ -9,6 +9,7 @@ mod failure;
 mod folder;
 mod inspect;
 mod model;
+mod picture;
 mod problem;
 mod report;
 mod train;

@@ -288,7 +288,21 @@ fn images_are_learned() {
             String::from_utf8(output.stdout).unwrap().lines().count(),
             41
         );
+        let output = folder.toygrad(&format!("export {model} {model}.onnx"));
+        assert!(output.status.success(), "{output:?}");
     }
+    // As convolutions, not as what they are made of.
+    let bytes = fs::read(folder.0.join("cnn.onnx")).unwrap();
+    let count = |text: &[u8]| {
+        bytes
+            .windows(text.len())
+            .filter(|part| *part == text)
+            .count()
+    };
+    assert_eq!(
+        (count(b"Conv"), count(b"MaxPool"), count(b"Slice")),
+        (2, 2, 0)
+    );
 }
 
 #[test]
@@ -305,6 +319,9 @@ fn text_is_learned_and_goes_on() {
     assert_eq!(output.status.code(), Some(1));
     let output = folder.toygrad("predict abc");
     assert_eq!(output.status.code(), Some(2));
+    let output = folder.toygrad("export abc abc.onnx");
+    let said = String::from_utf8(output.stdout).unwrap();
+    assert_eq!(said, "model of tokens [batch, 8] i64 written to abc.onnx\n");
 }
 
 #[test]
@@ -320,9 +337,24 @@ fn what_is_in_a_model_can_be_seen_and_taken_out() {
     assert!(text("info run --json").contains("\"numbers\":1210"));
     assert!(text("graph run").contains("matmul"));
     assert!(text("graph run --dot").starts_with("digraph"));
+    let picture = text("graph run --svg");
+    assert!(picture.contains("<svg") && picture.contains("layers.0.weight"));
+    assert!(picture == text("graph run --svg"), "the same bytes again");
     for file in ["out.npz", "out.safetensors"] {
         text(&format!("export run {file}"));
         assert!(text(&format!("info {file}")).contains("1210 numbers"));
+    }
+    let said = text("export run out.onnx");
+    assert!(said.contains("samples [batch, 64] f32"), "{said}");
+    // Names and operators are plain text there.
+    let bytes = fs::read(folder.0.join("out.onnx")).unwrap();
+    let holds = |text: &str| {
+        bytes
+            .windows(text.len())
+            .any(|part| part == text.as_bytes())
+    };
+    for part in ["Gemm", "layers.0.weight", "batch", "predictions"] {
+        assert!(holds(part), "{part}");
     }
     assert_eq!(folder.toygrad("export run out.exe").status.code(), Some(2));
     assert!(text("evaluate run").contains("columns: what it was taken for"));

@@ -259,7 +259,7 @@ unsafe fn run_select<T: Lane, I: Isa>(src: &[*const u8; 3], dst: *mut u8, n: usi
     }
 }
 
-/// Conversion as Rust's `as` does it: whole numbers are truncated and clamped.
+/// Conversion: what a whole number dtype cannot hold is truncated and clamped.
 pub(crate) trait CastTo<B: Lane>: Lane {
     fn cast(self) -> B;
 }
@@ -274,8 +274,16 @@ macro_rules! casts {
 casts! {
     f32 => f32, f64, i64, u8;
     f64 => f32, f64, i64, u8;
-    i64 => f32, f64, i64, u8;
+    i64 => f32, f64, i64;
     u8 => f32, f64, i64, u8;
+}
+
+// Of whole numbers, `as` keeps the lowest bits instead.
+impl CastTo<u8> for i64 {
+    #[inline(always)]
+    fn cast(self) -> u8 {
+        self.clamp(0, 255) as u8
+    }
 }
 
 /// Is it not zero: the conversion to truth values. A type of its own, as bytes have two.

@@ -37,9 +37,13 @@ pub mod io;
 mod lanes;
 mod math;
 pub mod nn;
+#[cfg(feature = "onnx")]
+mod onnx;
 mod ops;
 pub mod optim;
 mod philox;
+#[cfg(feature = "files")]
+mod protobuf;
 mod shape;
 pub mod train;
 
@@ -54,9 +58,11 @@ pub use dtype::{DType, Element};
 pub use error::{Caller, Error, FileError, Located, Operand, OperationError, Result};
 pub use exec::cpu::{num_threads, set_num_threads};
 pub use exec::oracle::oracle;
-pub use graph::row::{Family, Partial, Row, Slope};
+pub use graph::row::{Family, Onnx, Partial, Row, Slope};
 pub use graph::{Value, no_grad};
 pub use lanes::{Lanes, Level};
+#[cfg(feature = "onnx")]
+pub use onnx::{OnnxOptions, to_onnx};
 pub use ops::create::{Count, Nested};
 pub use ops::matmul::einsum;
 pub use ops::movement::{Dims, broadcast_all};

@@ -434,6 +434,44 @@ fn a_compiled_graph_replays_with_other_numbers() {
     }
 }
 
+/// Values and gradients become ONNX models; with `TOYGRAD_ONNX`, in that folder, where
+/// `onnx/check.py` runs them.
+#[cfg(feature = "onnx")]
+#[test]
+fn random_graphs_are_exported_to_onnx() {
+    use toygrad::{OnnxOptions, io, to_onnx};
+    let folder = std::env::var("TOYGRAD_ONNX").ok();
+    let mut refused = 0;
+    for seed in 0..100 * effort() {
+        let leaves = Builder::new(seed, None).leaves;
+        let f = |x: Vec<Value>| build(Builder::new(seed, Some(&x))).1;
+        let bytes = match to_onnx(f, leaves.clone(), &[], &OnnxOptions::default()) {
+            Ok(bytes) => bytes,
+            Err(e) if e.to_string().contains("ONNX has no operator") => {
+                refused += 1;
+                continue;
+            }
+            Err(e) => panic!("graph {seed}: {e}"),
+        };
+        if let Some(folder) = &folder {
+            let mut arrays = Vec::new();
+            for (word, values) in [("input", leaves.clone()), ("output", f(leaves))] {
+                let named = values.into_iter().enumerate();
+                arrays.extend(named.map(|(i, v)| (format!("{word}_{i}"), v)));
+            }
+            let arrays: Vec<(&str, Value)> = arrays
+                .iter()
+                .map(|(name, v)| (&name[..], v.clone()))
+                .collect();
+            let path =
+                |ending: &str| std::path::Path::new(folder).join(format!("graph-{seed}.{ending}"));
+            std::fs::write(path("onnx"), bytes).unwrap();
+            io::write_npz(path("0.npz"), &arrays).unwrap();
+        }
+    }
+    assert!(refused < 25 * effort(), "{refused}");
+}
+
 /// Programs are kept by structure: graphs that differ in one thing only must not be mistaken for
 /// each other.
 #[test]

@@ -336,6 +336,22 @@ fn shapes_follow_numpy() {
 
 /// Work is split by its size, never by the number of threads.
 #[test]
+fn truth_has_extremes_and_numbers_are_clamped_to_bytes() {
+    let truth = Value::from([[true, false, false], [true, true, false]]);
+    for y in [
+        truth.max_axis(0),
+        truth.min_axis(0),
+        truth.max(),
+        truth.max_axis(1),
+    ] {
+        assert_oracle("extremes of truth", &y, tolerance(DType::U8));
+    }
+    let whole = Value::from([-300i64, -1, 0, 255, 256, 1i64 << 40]).cast(DType::U8);
+    assert_eq!(whole.to_vec::<u8>().unwrap(), [0, 0, 0, 255, 255, 255]);
+    assert_oracle("bytes", &whole, tolerance(DType::U8));
+}
+
+#[test]
 fn one_thread_and_two_give_the_same_bits() {
     const HUGE: &[Case] = cases! {
         "sum of a million" [[1_000_000]] x => x[0].sin().sum();

@@ -3,7 +3,7 @@
 
 mod common;
 use common::*;
-use toygrad::{DType, Family, ROWS, Row, Slope, Value};
+use toygrad::{DType, Family, Onnx, ROWS, Row, Slope, Value};
 
 /// The dtypes that a row's arguments can have.
 fn dtypes(family: Family) -> &'static [DType] {
@@ -233,6 +233,20 @@ fn special_values_give_what_the_reference_gives() {
         faults.len(),
         faults.join("\n")
     );
+}
+
+/// What a row is exported as, where it is an expression of other rows.
+#[test]
+fn expressions_for_onnx_are_the_rows_that_they_stand_for() {
+    for row in ROWS {
+        let Onnx::Rows(f) = row.onnx else { continue };
+        let mut rng = Rng(16);
+        let x: Vec<Value> = (0..row.arity())
+            .map(|k| rng.array(&[64], DType::F64, row.domain[k]))
+            .collect();
+        let (found, wanted) = (numbers(&f(&x)), numbers(&row.apply(&x)));
+        assert_near(row.name, &found, &wanted, tolerance(DType::F64));
+    }
 }
 
 #[test]

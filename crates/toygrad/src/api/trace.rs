@@ -300,27 +300,17 @@ impl<A: Tree, R: Tree, F: Fn(A) -> R> Compiled<A, R, F> {
     }
 
     fn record(&self, pattern: &A::Pattern, values: &[Value]) -> Result<Recorded<R>> {
-        if is_recording() {
-            return Err(Error::read(
-                "a compiled function cannot be called while another is being recorded",
-            ));
-        }
         if let Some(e) = first_mistake(values) {
             return Err(e);
         }
-        let before = random::random_state();
-        let placeholders: Vec<Value> = values
-            .iter()
-            .enumerate()
-            .map(|(i, v)| Value::leaf(Leaf::Argument(i), v.shape().clone(), v.dtype(), self.at))
-            .collect();
-        RECORDING.set(Some(Recording::default()));
-        let restore = Restore;
-        let result = (self.f)(A::build(pattern, &mut placeholders.iter().cloned()));
-        let touched = restore.finish();
-        let after = random::random_state();
-        random::set_random_state(before);
-
+        let signature = |v: &Value| (v.shape().clone(), v.dtype());
+        let arguments: Vec<(Shape, DType)> = values.iter().map(signature).collect();
+        let Trace {
+            result,
+            touched,
+            random: before,
+            draws,
+        } = trace(&self.f, pattern, &arguments, self.at)?;
         let pattern = result.pattern();
         let mut roots = Vec::new();
         result.leaves(&mut roots);
@@ -374,10 +364,7 @@ impl<A: Tree, R: Tree, F: Fn(A) -> R> Compiled<A, R, F> {
         let is_lookup = |v: &Value| matches!(v.kind(), Some(Kind::Gather(_) | Kind::ScatterAdd(_)));
         let lookups = (0..).zip(&c.order.nodes).filter(|(_, v)| is_lookup(v));
         Ok(Recorded {
-            arguments: values
-                .iter()
-                .map(|v| (v.shape().clone(), v.dtype()))
-                .collect(),
+            arguments,
             pattern,
             program,
             lookups: lookups.map(|(i, v)| (i, Origin::of(v))).collect(),
@@ -386,14 +373,56 @@ impl<A: Tree, R: Tree, F: Fn(A) -> R> Compiled<A, R, F> {
             inputs,
             roots: targets,
             cells,
-            draws: after.position.wrapping_sub(before.position),
+            draws,
             random: before,
         })
     }
 }
 
+/// What a function made of placeholders.
+pub(crate) struct Trace<R> {
+    pub result: R,
+    /// The cells that were touched, with what they came to hold; they hold again what they did.
+    pub touched: Vec<(Parameter, Value)>,
+    /// Where the random generator stood and stands again, and how often it was asked.
+    random: RandomState,
+    draws: u64,
+}
+
+/// Calls `f` once, with placeholders of these shapes and dtypes; nothing is computed.
+#[track_caller]
+pub(crate) fn trace<A: Tree, R>(
+    f: impl Fn(A) -> R,
+    pattern: &A::Pattern,
+    arguments: &[(Shape, DType)],
+    at: Caller,
+) -> Result<Trace<R>> {
+    if is_recording() {
+        return Err(Error::read(
+            "a compiled function cannot be called while another is being recorded",
+        ));
+    }
+    let before = random::random_state();
+    let placeholder = |(i, (shape, dtype)): (usize, &(Shape, DType))| {
+        Value::leaf(Leaf::Argument(i), shape.clone(), *dtype, at)
+    };
+    let placeholders: Vec<Value> = arguments.iter().enumerate().map(placeholder).collect();
+    RECORDING.set(Some(Recording::default()));
+    let restore = Restore;
+    let result = f(A::build(pattern, &mut placeholders.into_iter()));
+    let touched = restore.finish();
+    let after = random::random_state();
+    random::set_random_state(before);
+    Ok(Trace {
+        result,
+        touched,
+        random: before,
+        draws: after.position.wrapping_sub(before.position),
+    })
+}
+
 /// Where a recorded graph begins: arguments, current values of cells, whatever is known.
-fn is_input(v: &Value) -> bool {
+pub(crate) fn is_input(v: &Value) -> bool {
     match &v.0.op {
         Op::Leaf(Leaf::Argument(_)) => true,
         Op::Alias(Alias::Cell(cell)) => {

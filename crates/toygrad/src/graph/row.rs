@@ -24,6 +24,8 @@ pub struct Row {
     pub lanes: fn(DType, Level) -> Option<Lanes>,
     /// Per argument: where tests draw, and where `slope` must agree with differences.
     pub domain: &'static [(f64, f64)],
+    /// How it is exported.
+    pub onnx: Onnx,
 }
 
 impl Row {
@@ -83,6 +85,17 @@ pub enum Slope {
     /// Truth values: where xᵢ is what the row passes on. The cotangent is routed, not multiplied,
     /// so that infinities elsewhere do not turn into NaN.
     Route(&'static [Partial]),
+}
+
+/// What a row is in ONNX (<https://onnx.ai/onnx/operators>).
+#[derive(Clone, Copy)]
+pub enum Onnx {
+    /// The operator of this name.
+    Operator(&'static str),
+    /// An expression of other rows, from the inputs.
+    Rows(fn(x: &[Value]) -> Value),
+    /// Nothing that is as accurate: this must be said, it is not a default.
+    None,
 }
 
 /// A local derivative (or a route), from the inputs and the output.

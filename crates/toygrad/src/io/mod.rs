@@ -1,4 +1,5 @@
-//! Files: tensors (safetensors, NPY, NPZ, IDX), tables (CSV) and text.
+//! Files: tensors (safetensors, NPY, NPZ, IDX), tables (CSV), text, and models for other runtimes
+//! (ONNX).
 //!
 //! What is read is checked before memory is asked for; a fault names the file, the place and what
 //! to do. What is written appears whole or not at all: it goes to a temporary name beside the
@@ -23,6 +24,8 @@ mod idx;
 mod model;
 mod npy;
 mod npz;
+#[cfg(feature = "onnx")]
+mod onnx;
 mod raw;
 mod schema;
 mod tensors;
@@ -34,6 +37,8 @@ pub use idx::read_idx;
 pub use model::{Report, load, load_with, save, save_with};
 pub use npy::{read_npy, write_npy};
 pub use npz::{read_npz, write_npz};
+#[cfg(feature = "onnx")]
+pub use onnx::{export_onnx, export_onnx_with};
 pub use schema::{Features, Target, Task};
 pub use tensors::{Tensors, read_safetensors, write_safetensors};
 pub use text::{Characters, read_text};

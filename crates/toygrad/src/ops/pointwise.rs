@@ -1,21 +1,21 @@
 //! THE TABLE: every pointwise primitive in one place.
 //!
-//! A row states what the operation means (`exact`, in f64), how a lane computes it, and its
-//! derivative written as Values. Nothing else in the library knows an individual row but
-//! `compile/simplify.rs`. What these rows express is composed in `composed.rs`.
+//! A row states what the operation means (`exact`, in f64), how a lane computes it, its
+//! derivative written as Values, and what it is in ONNX. Nothing else in the library knows an
+//! individual row but `compile/simplify.rs`. What these rows express is composed in `composed.rs`.
 
 use super::rows::rows;
-use crate::graph::row::{Family, Partial, Row, Slope};
+use crate::graph::row::{Family, Onnx, Partial, Row, Slope};
 use crate::lanes::{self, Lane, Number};
 use crate::math::{Float, Isa};
 use crate::{DType, Value};
 use smallvec::smallvec;
-use std::f64::consts::{FRAC_2_SQRT_PI, LN_2, LN_10};
+use std::f64::consts::{FRAC_2_SQRT_PI, FRAC_PI_2, LN_2, LN_10, PI};
 use std::panic::Location;
 
 const ANY: (f64, f64) = (-3.0, 3.0);
 
-/// A number for use in the derivatives below.
+/// A number for use in the Values below.
 #[track_caller]
 fn number(x: f64) -> Value {
     Value::number(x, DType::F64, Location::caller())
@@ -30,6 +30,7 @@ rows! {
         lanes: a.add(b),
         slope: constant [1.0, 1.0],
         domain: [ANY, ANY],
+        onnx: operator "Add",
     }
     /// Difference.
     Numeric sub(a, b) -> y {
@@ -37,6 +38,7 @@ rows! {
         lanes: a.sub(b),
         slope: constant [1.0, -1.0],
         domain: [ANY, ANY],
+        onnx: operator "Sub",
     }
     /// Product, element by element.
     Numeric mul(a, b) -> y {
@@ -44,6 +46,7 @@ rows! {
         lanes: a.mul(b),
         slope: partials [b.clone(), a.clone()],
         domain: [ANY, ANY],
+        onnx: operator "Mul",
     }
     /// Quotient; of whole numbers it is f32.
     Float div(a, b) -> y {
@@ -51,6 +54,7 @@ rows! {
         lanes: a / b,
         slope: partials [b.recip(), -(y / b)],
         domain: [ANY, (0.5, 3.0)],
+        onnx: operator "Div",
     }
     /// The negative.
     Numeric neg(x) -> y {
@@ -58,6 +62,7 @@ rows! {
         lanes: x.neg(),
         slope: constant [-1.0],
         domain: [ANY],
+        onnx: operator "Neg",
     }
     /// Remainder with the sign of the divisor, as `%` in Python and `torch.remainder`:
     /// `a - floor(a / b) * b`. A whole remainder by 0 is 0.
@@ -71,6 +76,7 @@ rows! {
         lanes: a.rem::<I>(b),
         slope: partials [number(1.0), -(a / b).floor()],
         domain: [(3.1, 3.9), (1.1, 1.5)],
+        onnx: operator "Mod",
     }
     /// Power. `0^0` is 1, a negative base with a fractional exponent NaN. The derivative by the
     /// base is 0 where the exponent is 0, and that by the exponent is 0 where the base is 0.
@@ -82,6 +88,7 @@ rows! {
             a.ne(0.0).select(y * a.ln(), 0.0),
         ],
         domain: [(0.3, 3.0), (-2.0, 3.0)],
+        onnx: operator "Pow",
     }
     /// Absolute value; its derivative at 0 is 0.
     Numeric abs(x) -> y {
@@ -89,6 +96,7 @@ rows! {
         lanes: x.abs(),
         slope: partials [x.sign()],
         domain: [ANY],
+        onnx: operator "Abs",
     }
     /// -1, 0 or 1. Locally constant.
     Numeric sign(x) -> y {
@@ -96,6 +104,7 @@ rows! {
         lanes: x.sign(),
         slope: zero,
         domain: [ANY],
+        onnx: operator "Sign",
     }
     /// The larger of two; NaN if either is. Where they are equal, the gradient goes to the first.
     Numeric maximum(a, b) -> y {
@@ -103,6 +112,7 @@ rows! {
         lanes: a.maximum(b),
         slope: route [a.ge(b), a.lt(b)],
         domain: [ANY, ANY],
+        onnx: operator "Max",
     }
     /// The smaller of two; NaN if either is. Where they are equal, the gradient goes to the first.
     Numeric minimum(a, b) -> y {
@@ -110,6 +120,7 @@ rows! {
         lanes: a.minimum(b),
         slope: route [a.le(b), a.gt(b)],
         domain: [ANY, ANY],
+        onnx: operator "Min",
     }
     /// The largest whole number that is not greater. Locally constant.
     Float floor(x) -> y {
@@ -117,6 +128,7 @@ rows! {
         lanes: Float::floor(x),
         slope: zero,
         domain: [(0.1, 0.9)],
+        onnx: operator "Floor",
     }
     /// The smallest whole number that is not less. Locally constant.
     Float ceil(x) -> y {
@@ -124,6 +136,7 @@ rows! {
         lanes: Float::ceil(x),
         slope: zero,
         domain: [(0.1, 0.9)],
+        onnx: operator "Ceil",
     }
     /// The nearest whole number; halves go to the even one. Locally constant.
     Float round(x) -> y {
@@ -131,6 +144,7 @@ rows! {
         lanes: x.round_ties_even(),
         slope: zero,
         domain: [(0.6, 1.4)],
+        onnx: operator "Round",
     }
 
     // ---- exponentials, logarithms, roots ----
@@ -141,6 +155,7 @@ rows! {
         lanes: Float::sqrt(x),
         slope: partials [0.5 / y],
         domain: [(0.2, 3.0)],
+        onnx: operator "Sqrt",
     }
     /// e to the power of x.
     Float exp(x) -> y {
@@ -148,6 +163,7 @@ rows! {
         lanes: x.exp::<I>(),
         slope: partials [y.clone()],
         domain: [ANY],
+        onnx: operator "Exp",
     }
     /// 2 to the power of x.
     Float exp2(x) -> y {
@@ -155,6 +171,7 @@ rows! {
         lanes: x.exp2::<I>(),
         slope: partials [y * LN_2],
         domain: [ANY],
+        onnx: rows number(2.0).pow(x),
     }
     /// `exp(x) - 1`, accurate near 0.
     Float expm1(x) -> y {
@@ -162,6 +179,7 @@ rows! {
         lanes: x.expm1::<I>(),
         slope: partials [x.exp()],
         domain: [ANY],
+        onnx: rows (0.5 * x).tanh() * (x.exp() + 1.0),
     }
     /// Natural logarithm.
     Float ln(x) -> y {
@@ -169,6 +187,7 @@ rows! {
         lanes: x.ln::<I>(),
         slope: partials [x.recip()],
         domain: [(0.2, 3.0)],
+        onnx: operator "Log",
     }
     /// Logarithm to base 2.
     Float log2(x) -> y {
@@ -176,6 +195,7 @@ rows! {
         lanes: x.log2::<I>(),
         slope: partials [(x * LN_2).recip()],
         domain: [(0.2, 3.0)],
+        onnx: rows x.ln() / LN_2,
     }
     /// Logarithm to base 10.
     Float log10(x) -> y {
@@ -183,6 +203,7 @@ rows! {
         lanes: x.log10::<I>(),
         slope: partials [(x * LN_10).recip()],
         domain: [(0.2, 3.0)],
+        onnx: rows x.ln() / LN_10,
     }
     /// `ln(1 + x)`, accurate near 0.
     Float log1p(x) -> y {
@@ -190,6 +211,11 @@ rows! {
         lanes: x.log1p::<I>(),
         slope: partials [(1.0 + x).recip()],
         domain: [(-0.7, 3.0)],
+        onnx: rows {
+            let y = 1.0 + x;
+            let near = y.eq(1.0).select(x, y.ln() * x / (&y - 1.0));
+            x.lt(1.0).select(near, y.ln())
+        },
     }
 
     // ---- trigonometry and its hyperbolic kin ----
@@ -200,6 +226,7 @@ rows! {
         lanes: x.sin::<I>(),
         slope: partials [x.cos()],
         domain: [ANY],
+        onnx: operator "Sin",
     }
     /// Cosine of an angle in radians.
     Float cos(x) -> y {
@@ -207,6 +234,7 @@ rows! {
         lanes: x.cos::<I>(),
         slope: partials [-x.sin()],
         domain: [ANY],
+        onnx: operator "Cos",
     }
     /// Tangent of an angle in radians.
     Float tan(x) -> y {
@@ -214,6 +242,7 @@ rows! {
         lanes: x.tan::<I>(),
         slope: partials [1.0 + y * y],
         domain: [(-1.2, 1.2)],
+        onnx: operator "Tan",
     }
     /// Arc sine, in radians.
     Float asin(x) -> y {
@@ -221,6 +250,7 @@ rows! {
         lanes: x.asin::<I>(),
         slope: partials [((1.0 - x) * (1.0 + x)).rsqrt()],
         domain: [(-0.9, 0.9)],
+        onnx: operator "Asin",
     }
     /// Arc cosine, in radians.
     Float acos(x) -> y {
@@ -228,6 +258,7 @@ rows! {
         lanes: x.acos::<I>(),
         slope: partials [-((1.0 - x) * (1.0 + x)).rsqrt()],
         domain: [(-0.9, 0.9)],
+        onnx: operator "Acos",
     }
     /// Arc tangent, in radians.
     Float atan(x) -> y {
@@ -235,6 +266,7 @@ rows! {
         lanes: x.atan::<I>(),
         slope: partials [(1.0 + x * x).recip()],
         domain: [ANY],
+        onnx: operator "Atan",
     }
     /// The angle of the point (b, a), in radians: `a` is its ordinate.
     Float atan2(a, b) -> y {
@@ -242,6 +274,12 @@ rows! {
         lanes: a.atan2::<I>(b),
         slope: partials [b / (a * a + b * b), -a / (a * a + b * b)],
         domain: [(0.3, 3.0), ANY],
+        onnx: rows {
+            // But for the signs of zeros.
+            let angle = (a / b).atan();
+            let behind = &angle + a.lt(0.0).select(-PI, PI);
+            b.eq(0.0).select(a.sign() * FRAC_PI_2, b.lt(0.0).select(behind, angle))
+        },
     }
     /// Hyperbolic sine.
     Float sinh(x) -> y {
@@ -249,6 +287,7 @@ rows! {
         lanes: x.sinh::<I>(),
         slope: partials [x.cosh()],
         domain: [ANY],
+        onnx: operator "Sinh",
     }
     /// Hyperbolic cosine.
     Float cosh(x) -> y {
@@ -256,6 +295,7 @@ rows! {
         lanes: x.cosh::<I>(),
         slope: partials [x.sinh()],
         domain: [ANY],
+        onnx: operator "Cosh",
     }
     /// Hyperbolic tangent.
     Float tanh(x) -> y {
@@ -263,6 +303,7 @@ rows! {
         lanes: x.tanh::<I>(),
         slope: partials [1.0 - y * y],
         domain: [ANY],
+        onnx: operator "Tanh",
     }
     /// Inverse hyperbolic sine.
     Float asinh(x) -> y {
@@ -270,6 +311,7 @@ rows! {
         lanes: x.asinh::<I>(),
         slope: partials [(1.0 + x * x).rsqrt()],
         domain: [ANY],
+        onnx: operator "Asinh",
     }
     /// Inverse hyperbolic cosine.
     Float acosh(x) -> y {
@@ -277,6 +319,7 @@ rows! {
         lanes: x.acosh::<I>(),
         slope: partials [((x - 1.0) * (x + 1.0)).rsqrt()],
         domain: [(1.2, 3.0)],
+        onnx: operator "Acosh",
     }
     /// Inverse hyperbolic tangent.
     Float atanh(x) -> y {
@@ -284,6 +327,7 @@ rows! {
         lanes: x.atanh::<I>(),
         slope: partials [((1.0 - x) * (1.0 + x)).recip()],
         domain: [(-0.9, 0.9)],
+        onnx: operator "Atanh",
     }
 
     // ---- activations ----
@@ -294,6 +338,7 @@ rows! {
         lanes: x.sigmoid::<I>(),
         slope: partials [y * (1.0 - y)],
         domain: [ANY],
+        onnx: operator "Sigmoid",
     }
     /// `ln(1 + exp(x))`, without overflow.
     Float softplus(x) -> y {
@@ -301,6 +346,7 @@ rows! {
         lanes: x.softplus::<I>(),
         slope: partials [x.sigmoid()],
         domain: [ANY],
+        onnx: operator "Softplus",
     }
     /// The positive part, `max(x, 0)`; its derivative at 0 is 0.
     Numeric relu(x) -> y {
@@ -308,6 +354,7 @@ rows! {
         lanes: x.relu(),
         slope: route [x.gt(0.0)],
         domain: [ANY],
+        onnx: operator "Relu",
     }
 
     // ---- special functions ----
@@ -318,6 +365,7 @@ rows! {
         lanes: x.erf::<I>(),
         slope: partials [(-(x * x)).exp() * FRAC_2_SQRT_PI],
         domain: [ANY],
+        onnx: operator "Erf",
     }
     /// `1 - erf(x)`, accurate for large x.
     Float erfc(x) -> y {
@@ -325,6 +373,7 @@ rows! {
         lanes: x.erfc::<I>(),
         slope: partials [(-(x * x)).exp() * -FRAC_2_SQRT_PI],
         domain: [ANY],
+        onnx: none,
     }
     /// The logarithm of the absolute value of the gamma function.
     Float lgamma(x) -> y {
@@ -332,6 +381,7 @@ rows! {
         lanes: x.lgamma::<I>(),
         slope: partials [x.digamma()],
         domain: [(0.3, 5.0)],
+        onnx: none,
     }
     /// The derivative of `lgamma`.
     Float digamma(x) -> y {
@@ -339,6 +389,7 @@ rows! {
         lanes: x.digamma::<I>(),
         slope: partials [number(1.0).polygamma(x)],
         domain: [(0.3, 5.0)],
+        onnx: none,
     }
     /// The derivative of order n of `digamma` at x; n is a whole number, by which it has no
     /// derivative (0 is given). Of negative x it is NaN for orders above 1.
@@ -347,6 +398,7 @@ rows! {
         lanes: T::polygamma::<I>(n, x),
         slope: partials [number(0.0), (n + 1.0).polygamma(x)],
         domain: [(1.0, 1.0), (0.5, 5.0)],
+        onnx: none,
     }
 
     // ---- comparison and logic ----
@@ -357,6 +409,7 @@ rows! {
         lanes: a.lt(b),
         slope: zero,
         domain: [ANY, ANY],
+        onnx: operator "Less",
     }
     /// Whether the left is less or equal. Locally constant.
     Compare le(a, b) -> y {
@@ -364,6 +417,7 @@ rows! {
         lanes: a.le(b),
         slope: zero,
         domain: [ANY, ANY],
+        onnx: operator "LessOrEqual",
     }
     /// Whether both are equal. Locally constant.
     Compare eq(a, b) -> y {
@@ -371,6 +425,7 @@ rows! {
         lanes: a.eq(b),
         slope: zero,
         domain: [ANY, ANY],
+        onnx: operator "Equal",
     }
     /// Whether they differ. Locally constant.
     Compare ne(a, b) -> y {
@@ -378,6 +433,7 @@ rows! {
         lanes: a.ne(b),
         slope: zero,
         domain: [ANY, ANY],
+        onnx: rows a.eq(b).logical_not(),
     }
     /// Whether both are true.
     Logic logical_and(a, b) -> y {
@@ -385,6 +441,7 @@ rows! {
         lanes: a & b,
         slope: zero,
         domain: [ANY, ANY],
+        onnx: operator "And",
     }
     /// Whether one or both are true.
     Logic logical_or(a, b) -> y {
@@ -392,6 +449,7 @@ rows! {
         lanes: a | b,
         slope: zero,
         domain: [ANY, ANY],
+        onnx: operator "Or",
     }
     /// Whether just one is true.
     Logic logical_xor(a, b) -> y {
@@ -399,6 +457,7 @@ rows! {
         lanes: a ^ b,
         slope: zero,
         domain: [ANY, ANY],
+        onnx: operator "Xor",
     }
     /// Whether it is not true.
     Logic logical_not(x) -> y {
@@ -406,6 +465,7 @@ rows! {
         lanes: x ^ 1,
         slope: zero,
         domain: [ANY],
+        onnx: operator "Not",
     }
     /// `a` where the condition holds, else `b` (`torch.where`). The gradient goes where the value
     /// came from.
@@ -414,5 +474,6 @@ rows! {
         lanes: (),
         slope: route [Value::from(false), c.clone(), c.logical_not()],
         domain: [(-1.0, 1.0), ANY, ANY],
+        onnx: operator "Where",
     }
 }

@@ -10,6 +10,7 @@ macro_rules! rows {
             lanes: $lanes:expr,
             slope: $kind:ident $([$($slope:expr),+ $(,)?])?,
             domain: [$($domain:expr),+],
+            onnx: $onnx:ident $($how:expr)?,
         }
     )*) => {
         $(
@@ -31,6 +32,7 @@ macro_rules! rows {
                     slope: rows!(@slope $kind [$($x),+] $y $([$($slope),+])?),
                     lanes: rows!(@lanes $family),
                     domain: &DOMAIN,
+                    onnx: rows!(@onnx $onnx [$($x),+] $($how)?),
                 };
             }
         )*
@@ -129,6 +131,13 @@ macro_rules! rows {
     (@partial [$($x:ident),+] $y:ident $d:expr) => {
         |x, $y| if let [$($x),+] = x { $d } else { $y.clone() }
     };
+
+    // ---- what it is in ONNX ----
+    (@onnx operator $x:tt $name:literal) => { Onnx::Operator($name) };
+    (@onnx rows [$($x:ident),+] $how:expr) => {
+        Onnx::Rows(|x| if let [$($x),+] = x { $how } else { number(f64::NAN) })
+    };
+    (@onnx none $x:tt) => { Onnx::None };
 
     // ---- the public method ----
     (@method [$($doc:literal),*] $name:ident [$a:ident]) => {

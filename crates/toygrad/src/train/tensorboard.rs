@@ -2,6 +2,7 @@
 //! checksum (<https://github.com/tensorflow/tensorboard>, `tensorflow/core/util/event.proto`).
 
 use super::{Callback, History, Next, Record};
+use crate::protobuf::Message;
 use crate::{Error, Result};
 use std::fs::{self, File};
 use std::io::{BufWriter, Write};
@@ -44,9 +45,7 @@ impl TensorBoard {
         fs::create_dir_all(&folder).map_err(fault)?;
         let out = BufWriter::new(File::create(&path).map_err(fault)?);
         let mut board = TensorBoard { path, out };
-        let mut event = time();
-        bytes(&mut event, 3, b"brain.Event:2");
-        board.event(&event)?;
+        board.event(time().bytes(3, "brain.Event:2"))?;
         Ok(board)
     }
 
@@ -55,51 +54,25 @@ impl TensorBoard {
     /// # Errors
     /// What the system says.
     pub fn scalar(&mut self, name: &str, step: u64, x: f64) -> Result<()> {
-        let mut value = Vec::new();
-        bytes(&mut value, 1, name.as_bytes());
-        // simple_value = 2, fixed 32 bits.
-        value.push(2 << 3 | 5);
-        value.extend((x as f32).to_le_bytes());
-        let mut summary = Vec::new();
-        bytes(&mut summary, 1, &value);
-        let mut event = time();
-        event.push(2 << 3);
-        varint(&mut event, step);
-        bytes(&mut event, 5, &summary);
-        self.event(&event)
+        let value = Message::default().bytes(1, name).float(2, x as f32);
+        let summary = Message::default().message(1, &value);
+        self.event(time().int(2, step as i64).message(5, &summary))
     }
 
-    fn event(&mut self, event: &[u8]) -> Result<()> {
+    fn event(&mut self, Message(event): Message) -> Result<()> {
         let length = (event.len() as u64).to_le_bytes();
         let mut record = length.to_vec();
         record.extend(checksum(&length).to_le_bytes());
-        record.extend(event);
-        record.extend(checksum(event).to_le_bytes());
+        record.extend(&event);
+        record.extend(checksum(&event).to_le_bytes());
         let written = self.out.write_all(&record).and_then(|()| self.out.flush());
         written.map_err(|e| Error::file(&self.path, None, format!("cannot write it: {e}")))
     }
 }
 
-/// An event with wall_time = 1, fixed 64 bits.
-fn time() -> Vec<u8> {
-    let mut event = vec![1 << 3 | 1];
-    event.extend(now().to_le_bytes());
-    event
-}
-
-fn varint(out: &mut Vec<u8>, mut n: u64) {
-    while n >= 0x80 {
-        out.push(n as u8 | 0x80);
-        n >>= 7;
-    }
-    out.push(n as u8);
-}
-
-/// A field of bytes.
-fn bytes(out: &mut Vec<u8>, field: u8, content: &[u8]) {
-    out.push(field << 3 | 2);
-    varint(out, content.len() as u64);
-    out.extend(content);
+/// An event of now.
+fn time() -> Message {
+    Message::default().double(1, now())
 }
 
 /// CRC-32C, masked as TensorFlow's records want it.
@@ -132,15 +105,12 @@ mod tests {
     use super::*;
 
     #[test]
-    fn checksums_and_numbers() {
+    fn checksums_are_masked() {
         // The check value of CRC-32C, unmasked.
         let masked = checksum(b"123456789");
         assert_eq!(
             masked.wrapping_sub(0xa282_ead8).rotate_left(15),
             0xe306_9283
         );
-        let mut out = Vec::new();
-        varint(&mut out, 300);
-        assert_eq!(out, [0xac, 0x02]);
     }
 }

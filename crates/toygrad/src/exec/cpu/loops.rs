@@ -440,6 +440,8 @@ fn fold(f: &Fold, from: *mut u8, target: *mut u8, dims: &[usize], start: usize, 
 fn identity(f: &Fold) -> f64 {
     match f.reduction {
         Reduction::Sum => 0.0,
+        // Infinities of both signs are true.
+        Reduction::Max if f.dtype == DType::Bool => 0.0,
         Reduction::Max => f64::NEG_INFINITY,
         Reduction::Min => f64::INFINITY,
     }
