@@ -5,9 +5,7 @@ use serde::{Deserialize, Serialize};
 use std::path::{Path, PathBuf};
 use toygrad::data::Scaler;
 use toygrad::io::{self, Features, Target};
-use toygrad::nn::{
-    Conv2d, Dropout, Embedding, Flatten, LayerNorm, MaxPool2d, TransformerEncoderLayer,
-};
+use toygrad::nn::{Conv2d, Dropout, Flatten, Gpt, MaxPool2d};
 use toygrad::prelude::*;
 
 /// What a model is, without its weights.
@@ -97,29 +95,6 @@ pub enum Model {
     Gpt(Gpt),
 }
 
-/// A transformer that predicts the next character.
-#[derive(Module)]
-pub struct Gpt {
-    tokens: Embedding,
-    positions: Embedding,
-    blocks: Vec<TransformerEncoderLayer>,
-    norm: LayerNorm,
-    output: Linear,
-}
-
-impl Gpt {
-    /// `[batch, n] -> [batch, n, vocabulary]`.
-    fn forward(&self, x: &Value) -> Value {
-        let n = x.shape().last().copied().unwrap_or(0);
-        let positions = self.positions.forward(&Value::arange(0..n));
-        let mut h = self.tokens.forward(x) + positions;
-        for block in &self.blocks {
-            h = block.forward(&h);
-        }
-        self.output.forward(&self.norm.forward(&h))
-    }
-}
-
 impl Architecture {
     /// A model with new weights.
     pub fn build(&self) -> Model {
@@ -154,22 +129,7 @@ impl Architecture {
                 layers,
                 heads,
                 width,
-            } => {
-                let block = |_| {
-                    TransformerEncoderLayer::new(width, heads, 4 * width)
-                        .norm_first(true)
-                        .causal(true)
-                        .activation(Activation::Gelu)
-                        .dropout(0.0)
-                };
-                Model::Gpt(Gpt {
-                    tokens: small(Embedding::new(vocabulary, width)),
-                    positions: small(Embedding::new(context, width)),
-                    blocks: (0..layers).map(block).collect(),
-                    norm: LayerNorm::new(width),
-                    output: Linear::new(width, vocabulary),
-                })
-            }
+            } => Model::Gpt(Gpt::new(vocabulary, context, layers, heads, width)),
         }
     }
 
@@ -196,11 +156,6 @@ impl Architecture {
             }
         }
     }
-}
-
-/// An embedding with small first weights, as language models have (standard deviation 0.02).
-fn small(embedding: Embedding) -> Embedding {
-    Embedding::from_weights(embedding.weight.value() * 0.02)
 }
 
 impl Module for Model {

@@ -16,9 +16,7 @@ use toygrad::train::metrics::Confusion;
 pub fn predict(arguments: &Predict) -> Result<Outcome> {
     let (path, card, model) = model::load(&arguments.run)?;
     match (&card.input, &arguments.prompt, &arguments.data) {
-        (Input::Text { alphabet }, Some(prompt), _) => {
-            go_on(arguments, alphabet, prompt, &card, &model)?
-        }
+        (Input::Text { alphabet }, Some(prompt), _) => go_on(arguments, alphabet, prompt, &model)?,
         (Input::Text { .. }, None, _) => {
             return usage("this is a language model: give it a --prompt");
         }
@@ -119,36 +117,26 @@ fn answers(target: &Target, predictions: &Value) -> Result<String> {
 }
 
 /// Goes on with a text, character by character.
-fn go_on(
-    arguments: &Predict,
-    alphabet: &str,
-    prompt: &str,
-    card: &Card,
-    model: &Model,
-) -> Result<()> {
+fn go_on(arguments: &Predict, alphabet: &str, prompt: &str, model: &Model) -> Result<()> {
     let temperature = arguments.temperature;
     require(
         temperature >= 0.0 && temperature.is_finite(),
         "--temperature must be at least 0",
     )?;
-    let context = match card.architecture {
-        model::Architecture::Gpt { context, .. } => context,
-        _ => 1,
+    let Model::Gpt(model) = model else {
+        return usage("this is no language model: give it --data");
     };
     let characters = Characters::of(alphabet);
-    let mut tokens = characters.encode(if prompt.is_empty() { "\n" } else { prompt })?;
+    let tokens = characters.encode(if prompt.is_empty() { "\n" } else { prompt })?;
     manual_seed(arguments.seed);
     let draws = Value::rand_dtype([arguments.length], DType::F64).to_vec::<f64>()?;
+    let mut draws = draws.into_iter();
     print(prompt);
-    for draw in draws {
-        let seen = &tokens[tokens.len().saturating_sub(context)..];
-        let x = Value::from_slice(seen, [1, seen.len()]);
-        let scores = eval(|| no_grad(|| model.forward(&x)));
-        let last = scores.narrow(1, seen.len() - 1, 1).flatten();
-        let next = choose(&last.to_vec::<f64>()?, temperature, draw);
-        tokens.push(next as i64);
+    model.generate(&tokens, arguments.length, |scores| {
+        let next = choose(scores, temperature, draws.next().unwrap_or(0.0));
         print(&characters.decode(&[next as i64]));
-    }
+        next
+    })?;
     print("\n");
     Ok(())
 }
