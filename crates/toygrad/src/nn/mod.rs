@@ -43,6 +43,7 @@ pub use attention::{
 };
 pub use conv::{
     Conv, Conv1d, Conv2d, Conv3d, ConvTranspose, ConvTranspose1d, ConvTranspose2d, Each,
+    PaddingMode,
 };
 pub use dropout::Dropout;
 pub use embedding::Embedding;

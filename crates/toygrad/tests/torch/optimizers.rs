@@ -95,6 +95,12 @@ fn adaptive_moments() {
             .weight_decay(0.1)
     });
     check("adamw", |p| AdamW::new(p, 0.1).weight_decay(0.2));
+    check("adam_amsgrad", |p| {
+        Adam::new(p, 0.1).betas(0.5, 0.6).amsgrad(true)
+    });
+    check("adamw_amsgrad", |p| {
+        AdamW::new(p, 0.1).betas(0.5, 0.6).amsgrad(true)
+    });
 }
 
 #[test]
