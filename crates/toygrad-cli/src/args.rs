@@ -48,16 +48,23 @@ pub enum Command {
 Examples:
   toygrad train --data wine.csv --target class --hidden 64,64 --epochs 50
   toygrad train --data t10k-images-idx3-ubyte.gz --labels t10k-labels-idx1-ubyte.gz --model cnn
+  toygrad train --data pets --resize 64 --model cnn         (pets/cat/1.png, pets/dog/1.jpg, ...)
   toygrad train --text tinyshakespeare.txt --model gpt
   toygrad train --resume runs/digits-1")]
 pub struct Train {
-    /// Table (CSV, also .gz) or images (IDX, also .gz) to learn from [default: handwritten digits]
+    /// Table (CSV, also .gz), images (IDX, also .gz) or folder to learn from: of images (PNG, JPEG)
+    /// in a folder for each class [default: handwritten digits]
     #[arg(long, value_name = "FILE", help_heading = "Data")]
     pub data: Option<PathBuf>,
 
     /// Labels of the images (IDX, also .gz)
     #[arg(long, value_name = "FILE", requires = "data", help_heading = "Data")]
     pub labels: Option<PathBuf>,
+
+    /// Height and width that the images of a folder are brought to [default: all have one size]
+    #[arg(long, value_name = "PIXELS", requires = "data", help_heading = "Data")]
+    #[serde(default)]
+    pub resize: Option<usize>,
 
     /// Text to learn from, character by character
     #[arg(
@@ -259,7 +266,7 @@ pub struct Predict {
     /// Folder of a run, or its model.safetensors
     pub run: PathBuf,
 
-    /// Table or images to predict; the answers are written to standard output as CSV
+    /// Table, images or folder of images to predict; the answers are written to standard output as CSV
     #[arg(long, value_name = "FILE", conflicts_with = "prompt")]
     pub data: Option<PathBuf>,
 
@@ -295,7 +302,7 @@ pub struct Evaluate {
     /// Folder of a run
     pub run: PathBuf,
 
-    /// Table or images with answers [default: the test part of the data of the run]
+    /// Table, images or folder of images with answers [default: the test part of the data of the run]
     #[arg(long, value_name = "FILE")]
     pub data: Option<PathBuf>,
 

@@ -118,7 +118,12 @@ pub fn graph(arguments: &Graph) -> Result<Outcome> {
     model.name_parameters();
     let x = match &card.architecture {
         Architecture::Mlp { sizes, .. } => Value::zeros([1, sizes[0]]),
-        Architecture::Cnn { height, width, .. } => Value::zeros([1, *height, *width]),
+        Architecture::Cnn {
+            channels,
+            height,
+            width,
+            ..
+        } => Value::zeros([1, *channels, *height, *width]),
         Architecture::Gpt { context, .. } => Value::zeros([1, *context]).cast(DType::I64),
     };
     let y = eval(|| model.forward(&x));

@@ -1,11 +1,11 @@
 //! What is to be learned: the data, split, and what it means.
 
 use crate::args::{Kind, ModelKind, Train};
-use crate::failure::{Result, require};
+use crate::failure::{Failure, Result, require};
 use crate::model::{Architecture, Card, Input};
 use std::path::Path;
-use toygrad::data::{self, Arrays, Dataset, Method, Scaler, Text};
-use toygrad::io::{self, Characters, Features, Table, Target, Task};
+use toygrad::data::{self, Arrays, Dataset, ImageFolder, Method, Scaler, Text};
+use toygrad::io::{self, Characters, Features, ImageOptions, Table, Target, Task};
 use toygrad::prelude::*;
 
 /// A learning problem.
@@ -56,7 +56,12 @@ impl Problem {
     pub fn load(settings: &mut Train) -> Result<Problem> {
         match (settings.data.clone(), settings.text.clone()) {
             (None, Some(path)) => text(settings, &path),
+            (Some(path), _) if settings.resize.is_some() && !path.is_dir() => {
+                let message = format!("--resize is for folders of images, not {}", path.display());
+                Err(Failure::Usage(message))
+            }
             (Some(path), _) => match settings.labels.clone() {
+                None if path.is_dir() => folder(settings, &path),
                 Some(labels) => images(settings, &path, &labels),
                 None => table(settings, &path),
             },
@@ -132,6 +137,57 @@ fn images(settings: &mut Train, path: &Path, labels: &Path) -> Result<Problem> {
         target,
         card,
     ))
+}
+
+/// Images in folders of their classes.
+fn folder(settings: &mut Train, path: &Path) -> Result<Problem> {
+    defaults(settings, 10, 32, 0.003, &[256, 128]);
+    let options = ImageOptions {
+        grey: false,
+        size: settings.resize.map(|n| [n, n]),
+    };
+    let (files, x, y) = read_folder(path, options)?;
+    let classes = files.classes().to_vec();
+    if classes.len() < 2 {
+        let message = format!("has 1 class, {}; at least 2 are wanted", classes[0]);
+        return Err(Error::file(path, None, message).into());
+    }
+    // Where all images are grey, one channel has all there is to know.
+    let first = x.narrow(1, 0, 1);
+    let x = match x.eq(&first).all().item()? == 1.0 {
+        true => first,
+        false => x,
+    };
+    let shape = [x.shape()[1], x.shape()[2], x.shape()[3]];
+    let parts = split(settings, &Arrays::new(&x, &y)?, true)?;
+    let outputs = classes.len();
+    let target = Target {
+        name: "class".into(),
+        task: Task::Classification(classes),
+    };
+    let card = Card {
+        architecture: architecture(settings, &shape, outputs, 1.0 / 255.0)?,
+        input: Input::Folder {
+            shape,
+            resize: settings.resize.is_some(),
+        },
+        target: Some(target.to_json()),
+        scale: None,
+    };
+    Ok(parts.problem(
+        name(path),
+        format!("images in {}", path.display()),
+        target,
+        card,
+    ))
+}
+
+/// All images of a folder (u8 `[n, channels, height, width]`) and their classes (i64 `[n]`).
+pub fn read_folder(path: &Path, options: ImageOptions) -> Result<(ImageFolder, Value, Value)> {
+    let files = ImageFolder::open(path, options)?;
+    let all: Vec<usize> = (0..files.len()).collect();
+    let (x, y) = files.batch(&all)?;
+    Ok((files, x, y))
 }
 
 /// Images (u8 `[n, height, width]`) and labels (i64 `[n]`).
@@ -391,20 +447,25 @@ fn architecture(
             let sizes = [&[features], &settings.hidden[..], &[outputs]].concat();
             Ok(Architecture::Mlp { sizes, scale })
         }
-        (ModelKind::Cnn, &[height, width]) if height >= 4 && width >= 4 => Ok(Architecture::Cnn {
-            height,
-            width,
-            outputs,
-            scale,
-        }),
+        (ModelKind::Cnn, &[ref channels @ .., height, width])
+            if height >= 4 && width >= 4 && channels.len() < 2 =>
+        {
+            Ok(Architecture::Cnn {
+                channels: channels.first().copied().unwrap_or(1),
+                height,
+                width,
+                outputs,
+                scale,
+            })
+        }
         (ModelKind::Cnn, _) => {
             let message =
                 format!("--model cnn wants images of at least 4 by 4 pixels, not {shape:?}");
-            Err(crate::failure::Failure::Usage(message))
+            Err(Failure::Usage(message))
         }
         (ModelKind::Gpt, _) => {
             let message = "--model gpt wants --text";
-            Err(crate::failure::Failure::Usage(message.into()))
+            Err(Failure::Usage(message.into()))
         }
     }
 }

@@ -91,6 +91,10 @@ fn check(settings: &Train) -> Result<()> {
         "--hidden: a layer must have a width of at least 1",
     )?;
     require(share, "--test must be between 0 and 1")?;
+    require(
+        settings.resize.is_none_or(|n| n > 0 && n <= 1 << 12),
+        "--resize must be at least 1, at most 4096",
+    )?;
     require(positive(settings.rate), "--rate must be above 0")?;
     require(
         settings.decay >= 0.0 && settings.decay.is_finite(),

@@ -8,7 +8,8 @@ use crate::train;
 use crate::{Outcome, print};
 use serde_json::{Map, json};
 use std::path::Path;
-use toygrad::io::{self, Characters, Table, Target, Task};
+use toygrad::data::ImageFolder;
+use toygrad::io::{self, Characters, ImageOptions, Table, Target, Task};
 use toygrad::prelude::*;
 use toygrad::train::metrics::Confusion;
 
@@ -60,6 +61,28 @@ fn read(path: &Path, card: &Card, data: &Path) -> Result<(Option<Table>, Value)>
                     let message = format!(
                         "images of {:?} pixels; the model wants {shape:?}",
                         &x.shape()[1..]
+                    );
+                    Err(Error::file(data, None, message).into())
+                }
+            }
+        }
+        Input::Folder { shape, resize } => {
+            let [channels, height, width] = *shape;
+            let options = ImageOptions {
+                grey: channels == 1,
+                size: resize.then_some([height, width]),
+            };
+            let x = match data.is_dir() {
+                true => problem::read_folder(data, options)?.1,
+                false => io::read_image(data, &options)?.unsqueeze(0),
+            };
+            match x.shape()[1..] == shape[..] {
+                true => Ok((None, x)),
+                false => {
+                    let message = format!(
+                        "is {} by {} pixels; the model wants {height} by {width}",
+                        x.shape()[2],
+                        x.shape()[3]
                     );
                     Err(Error::file(data, None, message).into())
                 }
@@ -175,6 +198,20 @@ pub fn evaluate(arguments: &Evaluate) -> Result<Outcome> {
                 return usage("images want --labels");
             };
             let (_, y) = problem::read_images(data, labels)?;
+            (read(&path, &card, data)?.1, y)
+        }
+        (Some(data), Input::Folder { .. }) => {
+            let classes = ImageFolder::open(data, ImageOptions::default())?;
+            if target.as_ref().map(|t| &t.task)
+                != Some(&Task::Classification(classes.classes().to_vec()))
+            {
+                let message = format!(
+                    "has the classes {:?}, not those of the model",
+                    classes.classes()
+                );
+                return Err(Error::file(data, None, message).into());
+            }
+            let y = classes.files().iter().map(|(_, class)| *class).collect();
             (read(&path, &card, data)?.1, y)
         }
         (Some(data), _) => {

@@ -1,6 +1,6 @@
 //! The program as its users run it.
 
-use serde_json::Value as Json;
+use serde_json::{Value as Json, json};
 use std::fs;
 use std::path::PathBuf;
 use std::process::{Command, Output};
@@ -288,6 +288,92 @@ fn images_are_learned() {
             String::from_utf8(output.stdout).unwrap().lines().count(),
             41
         );
+    }
+}
+
+/// A grey image of 8 by 8 pixels as PNG, its data stored, not packed.
+fn png(pixels: &[[u8; 8]; 8]) -> Vec<u8> {
+    let mut data: Vec<u8> = Vec::new();
+    for row in pixels {
+        data.push(0);
+        data.extend(row);
+    }
+    let mut zlib = flate2::write::ZlibEncoder::new(Vec::new(), flate2::Compression::none());
+    std::io::Write::write_all(&mut zlib, &data).unwrap();
+    let header = [0, 0, 0, 8, 0, 0, 0, 8, 8, 0, 0, 0, 0];
+    let mut png = b"\x89PNG\r\n\x1a\n".to_vec();
+    for (kind, content) in [
+        (b"IHDR", header.to_vec()),
+        (b"IDAT", zlib.finish().unwrap()),
+        (b"IEND", vec![]),
+    ] {
+        let mut crc = flate2::Crc::new();
+        crc.update(kind);
+        crc.update(&content);
+        png.extend((content.len() as u32).to_be_bytes());
+        png.extend(kind);
+        png.extend(content);
+        png.extend(crc.sum().to_be_bytes());
+    }
+    png
+}
+
+#[test]
+fn a_folder_of_images_is_learned() {
+    let folder = Folder::new("pictures");
+    for (class, bright) in [("below", 1), ("above", 0)] {
+        fs::create_dir_all(folder.0.join("data").join(class)).unwrap();
+        for i in 0..20u8 {
+            let row = |row: u8| [if row / 4 == bright { 200 + i } else { i }; 8];
+            let pixels = [0, 1, 2, 3, 4, 5, 6, 7].map(row);
+            let file = format!("data/{class}/{i}.png");
+            fs::write(folder.0.join(file), png(&pixels)).unwrap();
+        }
+    }
+    let run = "train --data data --model cnn --epochs 10 --out run";
+    let events = folder.events(run);
+    assert_eq!(events.last().unwrap()["test_accuracy"], 1.0);
+    let output = folder.toygrad("predict run --data data/below/3.png");
+    let text = String::from_utf8(output.stdout).unwrap();
+    assert!(text.lines().nth(1).unwrap().starts_with("below,"), "{text}");
+    let output = folder.toygrad("evaluate run --data data --json");
+    let json: Json = serde_json::from_slice(&output.stdout).unwrap();
+    assert_eq!(
+        (&json["samples"], &json["test_accuracy"]),
+        (&json!(40), &json!(1.0))
+    );
+    let text = String::from_utf8(folder.toygrad("graph run").stdout).unwrap();
+    assert!(text.contains("matmul"), "{text}");
+    folder.events("train --data data --resize 12 --epochs 1 --hidden 4 --out resized");
+    assert!(
+        folder
+            .toygrad("predict resized --data data")
+            .status
+            .success()
+    );
+
+    fs::write(folder.0.join("data/above/3.png"), "no image").unwrap();
+    fs::create_dir_all(folder.0.join("other/cat")).unwrap();
+    fs::copy(
+        folder.0.join("data/above/4.png"),
+        folder.0.join("other/cat/1.png"),
+    )
+    .unwrap();
+    for (arguments, code, part) in [
+        (run, 1, "3.png: cannot be read as a PNG"),
+        ("train --data other", 1, "has 1 class, cat"),
+        ("evaluate run --data other", 1, "not those of the model"),
+        (
+            "train --data things.csv --resize 8",
+            2,
+            "--resize is for folders",
+        ),
+        ("train --data data --resize 0", 2, "--resize"),
+    ] {
+        let output = folder.toygrad(arguments);
+        let text = String::from_utf8_lossy(&output.stderr);
+        assert_eq!(output.status.code(), Some(code), "{arguments}: {text}");
+        assert!(text.contains(part), "{arguments}: {text}");
     }
 }
 
