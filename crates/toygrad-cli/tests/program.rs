@@ -457,6 +457,46 @@ fn a_killed_run_ends_with_the_same_bits() {
     assert_eq!(weights("straight"), weights("killed"));
 }
 
+/// The system refuses to write more, in the middle of a run: the checkpoint before is whole, nothing
+/// half-written stays, and with room again the run ends as if nothing had been.
+#[cfg(unix)]
+#[test]
+fn a_full_disk_costs_nothing_but_time() {
+    let folder = Folder::new("full");
+    let run = "--epochs 80 --steps 2 --hidden 1 --test 0.5 --save-every 0 --quiet";
+    let done = folder.toygrad(&format!("{run} --out straight"));
+    assert!(done.status.success(), "{done:?}");
+    let checkpoint = |run: &str| folder.0.join(run).join("checkpoint.safetensors");
+    let whole = fs::metadata(checkpoint("straight")).unwrap().len();
+
+    // A checkpoint grows with the epochs; no file may become longer than half of the last one
+    // (in the units of `ulimit`). Ignored, the signal leaves the error to the program.
+    let limited = Command::new("sh")
+        .args(["-c", "trap '' XFSZ; ulimit -f \"$0\"; exec \"$@\""])
+        .arg((whole / 2 / 512).to_string())
+        .arg(env!("CARGO_BIN_EXE_toygrad"))
+        .args(format!("{run} --out full").split_whitespace())
+        .current_dir(&folder.0)
+        .output()
+        .unwrap();
+    let message = String::from_utf8_lossy(&limited.stderr);
+    assert_eq!(limited.status.code(), Some(1), "{message}");
+    assert!(
+        message.contains("full/checkpoint.safetensors") && message.contains("make room"),
+        "{message}"
+    );
+    let state = toygrad::train::Checkpoint::read(checkpoint("full")).unwrap();
+    assert!((2..79).contains(&state.epoch), "{state:?}");
+    for file in fs::read_dir(folder.0.join("full")).unwrap() {
+        let name = file.unwrap().file_name();
+        assert!(!name.to_string_lossy().ends_with(".tmp"), "{name:?}");
+    }
+    let resumed = folder.toygrad("train --resume full --quiet");
+    assert!(resumed.status.success(), "{resumed:?}");
+    let weights = |run: &str| fs::read(folder.0.join(run).join("model.safetensors")).unwrap();
+    assert_eq!(weights("straight"), weights("full"));
+}
+
 #[test]
 fn the_classic_tables_are_learned() {
     let folder = Folder::new("classic");
