@@ -265,6 +265,65 @@ fn tables_are_learned_and_predicted() {
 }
 
 #[test]
+fn data_that_makes_no_sense_is_said() {
+    let folder = Folder::new("nonsense");
+    let table = |target: fn(usize) -> String| -> String {
+        let rows = (0..20).map(|i| format!("{i},{}\n", target(i)));
+        format!("a,b\n{}", rows.collect::<String>())
+    };
+    let gap = |i| match i {
+        6 => String::new(),
+        i => (i % 2).to_string(),
+    };
+    for (name, content) in [
+        ("empty.csv", String::new()),
+        ("head.csv", "a,b\n".into()),
+        ("one.csv", table(|_| "x".into())),
+        ("same.csv", table(|_| "5".into())),
+        ("gap.csv", table(gap)),
+        ("empty.txt", String::new()),
+        (
+            "x.idx",
+            "\0\0\x08\x03\0\0\0\x01\0\0\0\x04\0\0\0\x04aaaabbbbccccdddd".into(),
+        ),
+        ("zero.idx", "\0\0\x08\x01\0\0\0\x01\0".into()),
+        ("two.idx", "\0\0\x08\x01\0\0\0\x02\0\x01".into()),
+    ] {
+        fs::write(folder.0.join(name), content).unwrap();
+    }
+    for (arguments, code, part) in [
+        ("--data empty.csv", 1, "is empty"),
+        ("--data head.csv", 1, "no row"),
+        ("--data one.csv", 1, "has 1 class; at least 2 are wanted"),
+        ("--data same.csv", 1, "has 1 class; at least 2 are wanted"),
+        ("--data gap.csv", 1, "line 8, column 2 (b): no value"),
+        ("--text empty.txt", 1, "0 characters are too few"),
+        ("--data x.idx --labels zero.idx", 2, "all labels are 0"),
+        (
+            "--data x.idx --labels two.idx",
+            1,
+            "labels [2] u8 for images [1, 4, 4]",
+        ),
+        ("--rate 0", 2, "--rate must be above 0"),
+        ("--rate nan", 2, "--rate must be above 0"),
+    ] {
+        let output = folder.toygrad(&format!("train {arguments}"));
+        let text = String::from_utf8_lossy(&output.stderr);
+        assert_eq!(output.status.code(), Some(code), "{arguments}: {text}");
+        assert!(text.contains(part), "{arguments}: {text}");
+    }
+    assert!(!folder.0.join("runs").exists());
+    // A batch larger than the data is all of it; a number that is always the same is learned.
+    for arguments in [
+        "--data gap.csv --drop-missing --batch 100000",
+        "--data same.csv --task regression",
+    ] {
+        let events = folder.events(&format!("train {arguments} --epochs 1"));
+        assert!(events.last().unwrap()["final_loss"].is_f64());
+    }
+}
+
+#[test]
 fn images_are_learned() {
     let folder = Folder::new("images");
     // Bright above or bright below.
