@@ -187,14 +187,14 @@ fn choose(scores: &[f64], temperature: f64, draw: f64) -> usize {
 pub fn evaluate(arguments: &Evaluate) -> Result<Outcome> {
     let (path, card, model) = model::load(&arguments.run)?;
     let target = card.target(&path)?;
-    let (x, y) = match (&arguments.data, &card.input) {
+    let (x, y) = match (&arguments.files.data, &card.input) {
         (None, _) => {
             let mut settings = train::saved_settings(&arguments.run)?;
             let test = Problem::load(&mut settings)?.test;
             (test.inputs()?, test.targets()?)
         }
         (Some(data), Input::Images { .. }) => {
-            let Some(labels) = &arguments.labels else {
+            let Some(labels) = &arguments.files.labels else {
                 return usage("images want --labels");
             };
             let (_, y) = problem::read_images(data, labels)?;
