@@ -291,7 +291,8 @@ impl Plateau {
     /// that is none.
     #[track_caller]
     pub fn step(&self, measure: f64) -> Result<f64> {
-        if !(0.0..1.0).contains(&self.factor) || !(self.least >= 0.0 && self.least.is_finite()) {
+        let sane = self.least >= 0.0 && self.least.is_finite();
+        if !((0.0..1.0).contains(&self.factor) && sane) {
             return Err(Error::argument(format!(
                 "a plateau multiplies rates by a factor in [0, 1), down to a least rate that is \
                  finite and at least 0; factor {} and least {} came",
