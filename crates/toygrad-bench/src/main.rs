@@ -4,6 +4,7 @@
 //! many threads compute (2 by default), `BENCH_LISTING` prints the programs of compiled steps.
 
 mod data;
+mod functions;
 mod measure;
 mod workloads;
 
@@ -18,7 +19,7 @@ fn main() -> toygrad::Result<()> {
         .map(|a| &a[..])
         .partition(|a| a.starts_with('-'));
     if names.is_empty() {
-        names = vec!["W1", "W2", "W3", "W4", "W6"];
+        names = workloads::NAMES.to_vec();
     }
     for name in names {
         for (style, option) in [

@@ -1,9 +1,14 @@
 //! The workloads: a model, its data and its loss, each written as a user would write it.
 
-use crate::data;
 use crate::measure::{Style, measure};
+use crate::{data, functions};
 use toygrad::nn::{Conv2d, MaxPool2d};
 use toygrad::prelude::*;
+
+/// All workloads.
+pub const NAMES: [&str; 10] = [
+    "W1", "W2", "W3", "W4", "W6", "F1", "F2", "F3", "F4", "F5",
+];
 
 /// Runs a workload by name, in a style.
 pub fn run(name: &str, style: Style) -> Result<()> {
@@ -13,6 +18,11 @@ pub fn run(name: &str, style: Style) -> Result<()> {
         "W3" => convolutions(style),
         "W4" => transformer(style),
         "W6" => neurons(style),
+        "F1" => functions::chain_f32(style),
+        "F2" => functions::chain_f64(style),
+        "F3" => functions::lstm(style),
+        "F4" => functions::mixture(style),
+        "F5" => functions::rosenbrock(style),
         _ => {
             eprintln!("there is no workload {name}");
             Ok(())

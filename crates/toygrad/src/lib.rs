@@ -43,10 +43,11 @@ mod philox;
 mod shape;
 pub mod train;
 
+pub use api::backward::Gradients;
 pub use api::display::PrintOptions;
 pub use api::parameter::Parameter;
 pub use api::trace::{Compiled, Tree, compile};
-pub use api::{Gradients, debug_nan, evaluate};
+pub use api::{debug_nan, evaluate};
 pub use autodiff::derived::{GradcheckEntry, GradcheckReport, gradcheck, hessian, hvp, jacobian};
 pub use autodiff::{Reach, custom, gradients, jvp, vjp};
 pub use dtype::{DType, Element};

@@ -76,6 +76,47 @@ fn graphs_keep_the_version_of_a_parameter_that_they_read() -> Result<()> {
     Ok(())
 }
 
+/// A backward pass runs the Program of an earlier one of the same structure: whatever else the
+/// gradients depend on must tell structures apart, and numbers must not.
+#[test]
+fn passes_of_one_structure_differ_in_numbers() -> Result<()> {
+    let variants: [fn(&Value, f64) -> Value; 12] = [
+        |w, a| (w * a).sum(),
+        |w, a| (w * a).square().mean() + a,
+        |w, a| (w.pow(a) * (a + 1.0)).sum(),
+        |w, a| (Value::from(a).expand([3]) * 2.5).maximum(w).sum(),
+        |w, a| (w * Value::from(a).detach()).sum() * w.detach().sum(),
+        |w, a| (w * no_grad(|| w * a)).sum(),
+        |w, a| (w * Value::from([a, 1.0, 2.0])).sum(),
+        |w, a| (w.select(w * a, w * 0.7 * a)).sum(),
+        |w, a| (w * a).logsumexp() * Value::from(a).cast(DType::F32).cast(DType::F64),
+        |w, a| w.narrow(0, 1, 2).sum() * Value::from(a).expand([2, 2]).sum(),
+        |w, a| {
+            // What is known already is read, not computed again.
+            let h = (w * a).exp();
+            h.evaluate().unwrap();
+            (&h * w).sum()
+        },
+        |w, a| custom([w], |w| &w[0] * a, move |_, _, g| vec![g * a]).sum(),
+    ];
+    for (i, f) in variants.iter().enumerate() {
+        for a in [1.5, 0.25, 2.0, 0.0, 1.0, -0.75] {
+            let w = Parameter::new([0.5, 1.25, 2.0]);
+            let y = f(&w.value(), a);
+            let wanted = gradients(&y, [&w]).remove(0).to_vec::<f64>()?;
+            let y = f(&w.value(), a);
+            let found = y.backward()?;
+            let context = format!("variant {i}, number {a}");
+            // A factor that is 0 lets nothing pass: there is no gradient then, and it counts as 0.
+            let landed = w.fresh_grad().unwrap_or_else(|| Value::zeros([3]));
+            assert_eq!(landed.to_vec::<f64>()?, wanted, "{context}");
+            let of = found.of(&w).unwrap_or_else(|| Value::zeros([3]));
+            assert_eq!(of.to_vec::<f64>()?, wanted, "{context}");
+        }
+    }
+    Ok(())
+}
+
 #[test]
 fn buffers_and_whole_numbers_collect_no_gradient() -> Result<()> {
     let (w, state) = (Parameter::new(3.0), Parameter::buffer(2.0));

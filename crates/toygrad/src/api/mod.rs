@@ -1,22 +1,23 @@
 //! The reading boundary: where Values become numbers, and gradients land in parameters.
 
+pub mod backward;
 pub mod display;
 pub mod parameter;
 pub mod trace;
 
-use crate::autodiff::{Cotangents, reverse, unit};
-use crate::compile::graph::{Graph, canonical};
+use crate::compile::cache::Cache;
+use crate::compile::graph::{Bindings, Graph, canonical};
 use crate::compile::program::{Output, Program};
-use crate::compile::{self, cache};
+use crate::compile::{self};
 use crate::dtype::{Buffer, Element, read};
 use crate::exec::cpu::{self, Bound, Fault, Slot};
+use crate::graph::Op;
 use crate::graph::build::Origin;
 use crate::graph::walk::Order;
-use crate::graph::{Alias, Op};
 use crate::lanes::Level;
 use crate::{Error, Result, Value};
-use parameter::Parameter;
 use std::cell::Cell;
+use std::convert::Infallible;
 use std::sync::{Arc, OnceLock};
 
 /// Computes all of them in one program. Reading them afterwards costs nothing more.
@@ -143,34 +144,51 @@ fn compute(values: &[Value], keep: bool) -> Result<()> {
     }
     let inputs = c.bindings.buffers()?;
     let key = std::mem::take(&mut c.key);
-    let program = cache::program(key, || new_program(&c.graph(is_known), &[]));
+    let make = || Ok::<_, Infallible>(new_program(&c.graph(is_known), &[]));
+    let Ok(program) = PROGRAMS.get(key, make);
     affordable(values, &program)?;
-    let mut slots: Vec<Slot> = inputs.iter().map(|b| Slot::Read(b)).collect();
-    let bound = Bound {
-        numbers: &c.bindings.numbers,
-        streams: &c.bindings.streams,
-    };
-    let made = cpu::run(&program, &mut slots, &bound).map_err(|fault| {
-        let origin = c.order.nodes.get(fault.origin as usize).map(Origin::of);
+    let made = run(&program, &inputs, &c.bindings).map_err(|fault| {
+        let origin = c.order.nodes.get(fault.origin as usize);
+        let origin = origin.map(|node| Origin::of(node));
         out_of_range(fault, origin.as_ref())
     })?;
-    let made: Vec<Option<Buffer>> = made.into_iter().map(|d| d.map(Arc::new)).collect();
     for (value, output) in values.iter().zip(&program.outputs) {
-        let buffer = match *output {
-            Output::Input(slot) => Some(inputs[slot as usize].clone()),
-            Output::Made { n, .. } => made[n as usize].clone(),
-        };
-        if let Some(buffer) = buffer {
+        if let Some(buffer) = made.get(output, &inputs) {
             let _ = value.0.data.set(buffer);
         }
     }
     for &(value, n) in &program.kept {
-        if let (Some(value), Some(buffer)) = (c.order.nodes.get(value as usize), &made[n as usize])
-        {
+        let value = c.order.nodes.get(value as usize);
+        if let (Some(value), Some(buffer)) = (value, &made.0[n as usize]) {
             let _ = value.0.data.set(buffer.clone());
         }
     }
     Ok(())
+}
+
+/// The Programs of what has been evaluated.
+static PROGRAMS: Cache<Program> = Cache::new();
+
+/// The arrays that a run made.
+struct Made(Vec<Option<Buffer>>);
+
+impl Made {
+    fn get(&self, output: &Output, inputs: &[Buffer]) -> Option<Buffer> {
+        match *output {
+            Output::Input(slot) => Some(inputs[slot as usize].clone()),
+            Output::Made { n, .. } => self.0[n as usize].clone(),
+        }
+    }
+}
+
+fn run(program: &Program, inputs: &[Buffer], bindings: &Bindings) -> Result<Made, Fault> {
+    let mut slots: Vec<Slot> = inputs.iter().map(|b| Slot::Read(b)).collect();
+    let bound = Bound {
+        numbers: &bindings.numbers,
+        streams: &bindings.streams,
+    };
+    let made = cpu::run(program, &mut slots, &bound)?;
+    Ok(Made(made.into_iter().map(|d| d.map(Arc::new)).collect()))
 }
 
 /// Memory that is not there is an error, not the end of the process. Only large programs ask.
@@ -273,92 +291,5 @@ impl Value {
     pub fn evaluate(&self) -> Result<&Value> {
         buffers(std::slice::from_ref(self))?;
         Ok(self)
-    }
-
-    /// Reverse accumulation: starts with 1 at this scalar, computes the gradients of all
-    /// parameters that it depends on, adds them to those of earlier calls, and returns what knows
-    /// the gradient of every intermediate Value.
-    ///
-    /// # Errors
-    /// The first mistake among the operations that made it; a Value that is not a float scalar.
-    #[track_caller]
-    pub fn backward(&self) -> Result<Gradients> {
-        let one = unit(self)?;
-        self.backward_with(one)
-    }
-
-    /// [`backward`](Value::backward) of a Value of any shape, from its cotangent: what the
-    /// gradient of the loss by it is.
-    ///
-    /// # Errors
-    /// As [`backward`](Value::backward); a cotangent that does not have its shape.
-    #[track_caller]
-    pub fn backward_with(&self, cotangent: impl Into<Value>) -> Result<Gradients> {
-        let cotangent = cotangent.into();
-        for v in [self, &cotangent] {
-            if let Some(e) = v.error() {
-                return Err(e.clone());
-            }
-        }
-        if cotangent.shape() != self.shape() || !self.dtype().is_float() {
-            return Err(Error::gradient(format!(
-                "a cotangent of shape {} came for {} {}",
-                cotangent.shape(),
-                self.shape(),
-                self.dtype()
-            )));
-        }
-        let seed = cotangent.cast_at(self.dtype(), self.0.at);
-        let found = reverse(std::slice::from_ref(self), &[seed], is_trainable);
-        let mut leaves = Vec::new();
-        for (node, g) in found.order.nodes.iter().zip(&found.of) {
-            if let (Op::Alias(Alias::Cell(cell)), Some(g)) = (&node.0.op, g)
-                && let Some(cell) = cell.upgrade().filter(|c| c.trainable)
-            {
-                leaves.push((Parameter(cell), node.clone(), g.clone()));
-            }
-        }
-        let mut wanted = vec![self.clone()];
-        wanted.extend(leaves.iter().map(|(_, _, g)| g.clone()));
-        if !trace::is_recording() {
-            buffers_of(&wanted, false)?;
-        }
-        for (parameter, version, g) in leaves {
-            parameter.accumulate(version, g);
-        }
-        Ok(Gradients { found })
-    }
-}
-
-/// Whether gradients are collected there.
-fn is_trainable(v: &Value) -> bool {
-    match &v.0.op {
-        Op::Alias(Alias::Cell(cell)) => cell.upgrade().is_some_and(|c| c.trainable),
-        _ => false,
-    }
-}
-
-/// What [`Value::backward`] found: the gradient by every Value between the result and its
-/// parameters. Keeps the graph alive.
-pub struct Gradients {
-    found: Cotangents,
-}
-
-impl Gradients {
-    /// The gradient by `value`, a Value that is computed when it is read; `None` where the result
-    /// does not depend on a parameter through it.
-    ///
-    /// ```
-    /// use toygrad::prelude::*;
-    /// let w = Parameter::new(3.0);
-    /// let h = &w * 2.0;
-    /// let y = &h * &h;
-    /// let grads = y.backward()?;
-    /// assert_eq!(grads.of(&h).unwrap().item()?, 12.0);
-    /// assert_eq!(w.grad()?.item()?, 24.0);
-    /// # Ok::<(), toygrad::Error>(())
-    /// ```
-    pub fn of(&self, value: impl Into<Value>) -> Option<Value> {
-        self.found.get(&value.into()).cloned()
     }
 }

@@ -252,8 +252,8 @@ impl From<Parameter> for Value {
     }
 }
 
-operators!(Parameter, |p: &Parameter| p.value());
-operators!(&Parameter, |p: &&Parameter| p.value());
+operators!(Parameter);
+operators!(&Parameter);
 number_operators!(Parameter: f64, i64);
 number_operators!(&Parameter: f64, i64);
 

@@ -74,6 +74,7 @@ pub(crate) fn reverse(
             });
         });
     }
+    let order = order.owned();
     Cotangents { order, of }
 }
 

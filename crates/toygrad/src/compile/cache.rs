@@ -8,73 +8,81 @@ use std::sync::{Arc, Mutex};
 /// Words of keys kept, at most (64 MB): past that, the Programs not used for longest go.
 const CAPACITY: usize = 8 << 20;
 
-#[derive(Default)]
-struct Cache {
-    programs: HashMap<u64, Vec<Entry>, BuildHasherDefault<Identity>>,
+/// What a graph was compiled to, kept by the structure of the graph.
+pub(crate) struct Cache<T>(Mutex<Kept<T>>);
+
+struct Kept<T> {
+    entries: HashMap<u64, Vec<Entry<T>>, BuildHasherDefault<Identity>>,
     words: usize,
     clock: u64,
 }
 
-struct Entry {
+struct Entry<T> {
     key: Vec<u64>,
-    program: Arc<Program>,
+    made: Arc<T>,
     used: u64,
 }
 
-static CACHE: Mutex<Option<Cache>> = Mutex::new(None);
+impl<T: AsRef<Program>> Cache<T> {
+    pub const fn new() -> Cache<T> {
+        Cache(Mutex::new(Kept {
+            entries: HashMap::with_hasher(BuildHasherDefault::new()),
+            words: 0,
+            clock: 0,
+        }))
+    }
 
-/// The Program kept under `key`, or the one that `make` makes.
-pub(crate) fn program(key: Vec<u64>, make: impl FnOnce() -> Program) -> Arc<Program> {
-    let hash = hash(&key);
-    {
-        let mut cache = CACHE.lock().unwrap_or_else(|e| e.into_inner());
-        let cache = cache.get_or_insert_default();
-        cache.clock += 1;
-        let now = cache.clock;
-        let entries = cache.programs.get_mut(&hash);
-        if let Some(entry) = entries.and_then(|e| e.iter_mut().find(|e| e.key == key)) {
-            entry.used = now;
-            return entry.program.clone();
+    /// What is kept under `key`, or what `make` makes; mistakes are not kept.
+    pub fn get<E>(&self, key: Vec<u64>, make: impl FnOnce() -> Result<T, E>) -> Result<Arc<T>, E> {
+        let hash = hash(&key);
+        let lock = || self.0.lock().unwrap_or_else(|e| e.into_inner());
+        {
+            let mut kept = lock();
+            kept.clock += 1;
+            let now = kept.clock;
+            let entries = kept.entries.get_mut(&hash);
+            if let Some(entry) = entries.and_then(|e| e.iter_mut().find(|e| e.key == key)) {
+                entry.used = now;
+                return Ok(entry.made.clone());
+            }
         }
+        // Made outside the lock: other threads go on meanwhile.
+        let made = Arc::new(make()?);
+        let mut kept = lock();
+        let used = kept.clock;
+        let entry = Entry {
+            key,
+            made: made.clone(),
+            used,
+        };
+        kept.words += entry.cost();
+        kept.entries.entry(hash).or_default().push(entry);
+        if kept.words > CAPACITY {
+            kept.shrink();
+        }
+        Ok(made)
     }
-    // Made outside the lock: other threads go on meanwhile.
-    let program = Arc::new(make());
-    let mut cache = CACHE.lock().unwrap_or_else(|e| e.into_inner());
-    let cache = cache.get_or_insert_default();
-    let used = cache.clock;
-    cache.words += cost(&key, &program);
-    cache.programs.entry(hash).or_default().push(Entry {
-        key,
-        program: program.clone(),
-        used,
-    });
-    if cache.words > CAPACITY {
-        cache.shrink();
-    }
-    program
 }
 
-/// What keeping a Program costs, about, in words.
-fn cost(key: &[u64], program: &Program) -> usize {
-    key.len() + 64 * program.kernels.len() + 4 * program.buffers.len()
+impl<T: AsRef<Program>> Entry<T> {
+    /// What keeping it costs, about, in words.
+    fn cost(&self) -> usize {
+        let program = (*self.made).as_ref();
+        self.key.len() + 64 * program.kernels.len() + 4 * program.buffers.len()
+    }
 }
 
-impl Cache {
+impl<T: AsRef<Program>> Kept<T> {
     /// Drops the older half.
     fn shrink(&mut self) {
-        let mut used: Vec<u64> = self.programs.values().flatten().map(|e| e.used).collect();
+        let mut used: Vec<u64> = self.entries.values().flatten().map(|e| e.used).collect();
         used.sort_unstable();
         let middle = used.get(used.len() / 2).copied().unwrap_or(0);
-        self.programs
+        self.entries
             .values_mut()
             .for_each(|e| e.retain(|e| e.used > middle));
-        self.programs.retain(|_, e| !e.is_empty());
-        self.words = self
-            .programs
-            .values()
-            .flatten()
-            .map(|e| cost(&e.key, &e.program))
-            .sum();
+        self.entries.retain(|_, e| !e.is_empty());
+        self.words = self.entries.values().flatten().map(Entry::cost).sum();
     }
 }
 

@@ -179,38 +179,18 @@ impl Placed {
                         .for_each(|a| view.strides[a] = 0);
                     self.part(i, node.inputs[0], view, Some(*reduction));
                 }
-                Kind::Move(Movement::Embed { start, step }) => {
-                    let whole = View::contiguous(&node.shape);
-                    let slice = Movement::Slice {
-                        start: start.clone(),
-                        step: step.clone(),
-                    };
-                    let source = &self.nodes[node.inputs[0] as usize].shape;
-                    if let Some(view) = whole.moved(&slice, &node.shape, source) {
-                        self.part(i, node.inputs[0], view, Some(Reduction::Sum));
+                Kind::Move(movement) => match &**movement {
+                    // Written where its opposite reads; elements that meet are added.
+                    Movement::Embed { .. } | Movement::Fold { .. } => {
+                        let read = Movement::clone(movement).opposite();
+                        let source = &self.nodes[node.inputs[0] as usize].shape;
+                        let whole = View::contiguous(&node.shape);
+                        if let Some(view) = whole.moved(&read, &node.shape, source) {
+                            self.part(i, node.inputs[0], view, Some(Reduction::Sum));
+                        }
                     }
-                }
-                Kind::Move(Movement::Fold {
-                    axis,
-                    size,
-                    step,
-                    dilation,
-                }) => {
-                    let (axis, size, step, dilation) = (*axis, *size, *step, *dilation);
-                    let window = Movement::Window {
-                        axis,
-                        size,
-                        step,
-                        dilation,
-                    };
-                    let source = &self.nodes[node.inputs[0] as usize].shape;
-                    if let Some(view) =
-                        View::contiguous(&node.shape).moved(&window, &node.shape, source)
-                    {
-                        self.part(i, node.inputs[0], view, Some(Reduction::Sum));
-                    }
-                }
-                Kind::Move(movement) => self.movement(i, &node, movement),
+                    movement => self.movement(i, &node, movement),
+                },
                 Kind::Concat(axis) => {
                     let mut view = View::contiguous(&node.shape);
                     for &source in &node.inputs {

@@ -3,7 +3,7 @@
 
 use crate::dtype::Buffer;
 use crate::graph::walk::Order;
-use crate::graph::{Alias, Kind, Leaf, Movement, Op, Value};
+use crate::graph::{Alias, Kind, Leaf, Movement, Op, Value, structural};
 use crate::{DType, Error, Result, Shape};
 use smallvec::SmallVec;
 
@@ -48,6 +48,14 @@ pub(crate) struct Stream {
     pub position: u64,
 }
 
+/// Of a node of random numbers.
+pub(super) fn stream(node: &Value) -> Option<Stream> {
+    match node.0.op {
+        Op::Leaf(Leaf::Random { key, position }) => Some(Stream { key, position }),
+        _ => None,
+    }
+}
+
 /// What differs between runs of one Program.
 #[derive(Default)]
 pub(crate) struct Bindings {
@@ -72,14 +80,9 @@ impl Bindings {
     }
 }
 
-/// Numbers that simplification knows about; others are bound at each run.
-fn structural(x: f64) -> bool {
-    [0.0, 1.0, -1.0, 2.0, 3.0, 0.5].contains(&x) || !x.is_finite()
-}
-
 /// Values numbered for a run.
-pub(crate) struct Canonical {
-    pub order: Order,
+pub(crate) struct Canonical<'a> {
+    pub order: Order<&'a Value>,
     pub bindings: Bindings,
     /// Structure, shapes, dtypes and sharing as words: equal where the Program is.
     pub key: Vec<u64>,
@@ -92,7 +95,11 @@ pub(crate) struct Canonical {
 
 /// Numbers the graph of `roots`; `input` says where it begins. With `keep`, arrays that gradients
 /// of trained parameters may need stay with their Values.
-pub(crate) fn canonical(roots: &[Value], keep: bool, input: impl Fn(&Value) -> bool) -> Canonical {
+pub(crate) fn canonical(
+    roots: &[Value],
+    keep: bool,
+    input: impl Fn(&Value) -> bool,
+) -> Canonical<'_> {
     let order = Order::new(roots, &input);
     let n = order.nodes.len();
     let mut c = Canonical {
@@ -112,7 +119,7 @@ pub(crate) fn canonical(roots: &[Value], keep: bool, input: impl Fn(&Value) -> b
         c.same.push(i as u32);
         if input(node) {
             key.push(1);
-            c.bindings.inputs.push(node.clone());
+            c.bindings.inputs.push((*node).clone());
         } else {
             match &node.0.op {
                 Op::Leaf(Leaf::Full(x)) if structural(*x) => key.extend([2, x.to_bits()]),
@@ -120,16 +127,13 @@ pub(crate) fn canonical(roots: &[Value], keep: bool, input: impl Fn(&Value) -> b
                     key.push(3);
                     c.bindings.numbers.push(*x);
                 }
-                Op::Leaf(Leaf::Random { key: k, position }) => {
+                Op::Leaf(Leaf::Random { .. }) => {
                     key.push(4);
-                    c.bindings.streams.push(Stream {
-                        key: *k,
-                        position: *position,
-                    });
+                    c.bindings.streams.extend(stream(node));
                 }
                 Op::Leaf(_) => {
                     key.push(1);
-                    c.bindings.inputs.push(node.clone());
+                    c.bindings.inputs.push((*node).clone());
                 }
                 Op::Alias(_) => {
                     // Another name of its first input; it computes nothing.
@@ -169,7 +173,7 @@ pub(crate) fn canonical(roots: &[Value], keep: bool, input: impl Fn(&Value) -> b
 }
 
 /// Positions of the nodes through which gradients reach a trained parameter.
-fn differentiable(order: &Order, input: impl Fn(&Value) -> bool) -> Vec<u32> {
+fn differentiable(order: &Order<&Value>, input: impl Fn(&Value) -> bool) -> Vec<u32> {
     let mut reaches = vec![false; order.nodes.len()];
     let mut kept = Vec::new();
     for (i, node) in order.nodes.iter().enumerate() {
@@ -189,7 +193,7 @@ fn differentiable(order: &Order, input: impl Fn(&Value) -> bool) -> Vec<u32> {
 }
 
 /// A kind as words; the first one names it.
-fn encode(kind: &Kind, key: &mut Vec<u64>) {
+pub(super) fn encode(kind: &Kind, key: &mut Vec<u64>) {
     match kind {
         Kind::Map(row) => key.extend([16, row.0 as *const _ as u64]),
         Kind::Cast => key.push(17),
@@ -203,7 +207,7 @@ fn encode(kind: &Kind, key: &mut Vec<u64>) {
             key.extend([24, *axis as u64, u64::from(*descending)])
         }
         Kind::Concat(axis) => key.extend([25, *axis as u64]),
-        Kind::Move(m) => match m {
+        Kind::Move(m) => match &**m {
             Movement::Reshape => key.push(26),
             Movement::Expand => key.push(27),
             Movement::Permute(p) => {
@@ -211,7 +215,7 @@ fn encode(kind: &Kind, key: &mut Vec<u64>) {
                 key.extend(p.iter().map(|&a| a as u64));
             }
             Movement::Slice { start, step } | Movement::Embed { start, step } => {
-                key.push(if matches!(m, Movement::Slice { .. }) {
+                key.push(if matches!(**m, Movement::Slice { .. }) {
                     29
                 } else {
                     30
@@ -231,7 +235,7 @@ fn encode(kind: &Kind, key: &mut Vec<u64>) {
                 step,
                 dilation,
             } => {
-                key.push(if matches!(m, Movement::Window { .. }) {
+                key.push(if matches!(**m, Movement::Window { .. }) {
                     31
                 } else {
                     32
@@ -242,7 +246,7 @@ fn encode(kind: &Kind, key: &mut Vec<u64>) {
     }
 }
 
-impl Canonical {
+impl Canonical<'_> {
     /// The graph as plain data; made only when no Program is kept under the key.
     pub fn graph(&self, input: impl Fn(&Value) -> bool) -> Graph {
         let (mut slots, mut numbers, mut streams) = (0u32, 0u32, 0u32);

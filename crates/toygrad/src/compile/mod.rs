@@ -2,6 +2,7 @@
 //!
 //! canonicalise (number the graph, look up the kept Program) → simplify → fuse → plan memory.
 
+pub(crate) mod backward;
 pub(crate) mod cache;
 mod emit;
 mod fuse;

@@ -22,6 +22,12 @@ pub(crate) struct Program {
     pub parallel: bool,
 }
 
+impl AsRef<Program> for Program {
+    fn as_ref(&self) -> &Program {
+        self
+    }
+}
+
 /// An array that kernels read or write.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct BufferSpec {

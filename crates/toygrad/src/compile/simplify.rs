@@ -232,7 +232,7 @@ impl Builder {
             .collect();
         let y = self.at_shape(node, Shape::scalar(), node.op.clone(), &numbers);
         let ones = node.shape.iter().map(|_| 1).collect();
-        let moved = |m| GraphOp::Apply(Kind::Move(m));
+        let moved = |m: Movement| GraphOp::Apply(m.into());
         let y = self.at_shape(node, ones, moved(Movement::Reshape), &[y]);
         self.at_shape(node, node.shape.clone(), moved(Movement::Expand), &[y])
     }
@@ -275,14 +275,17 @@ impl Builder {
         let mut start: SmallVec<[usize; 4]> = SmallVec::from_elem(0, whole.shape.rank());
         start[axis] = first.start;
         let step = SmallVec::from_elem(1, whole.shape.rank());
-        let embed = GraphOp::Apply(Kind::Move(Movement::Embed { start, step }));
+        let embed = GraphOp::Apply(Movement::Embed { start, step }.into());
         Some(self.at_shape(&whole, whole.shape.clone(), embed, &[joined]))
     }
 
     /// Where a node is zeros with another one in a stretch of one axis.
     fn stretch(&self, i: u32) -> Option<Stretch> {
         let node = &self.nodes[i as usize];
-        let GraphOp::Apply(Kind::Move(Movement::Embed { start, step })) = &node.op else {
+        let GraphOp::Apply(Kind::Move(movement)) = &node.op else {
+            return None;
+        };
+        let Movement::Embed { start, step } = &**movement else {
             return None;
         };
         let source = node.inputs[0];
@@ -320,10 +323,9 @@ impl Builder {
         let GraphOp::Apply(Kind::Move(inner)) = &source.op else {
             return None;
         };
-        let once = |b: &mut Builder, m: Movement| {
-            b.make(node, GraphOp::Apply(Kind::Move(m)), &source.inputs)
-        };
-        match (m, inner) {
+        let once =
+            |b: &mut Builder, m: Movement| b.make(node, GraphOp::Apply(m.into()), &source.inputs);
+        match (m, &**inner) {
             (Movement::Reshape, Movement::Reshape) => Some(once(self, Movement::Reshape)),
             (Movement::Expand, Movement::Expand) => Some(once(self, Movement::Expand)),
             (Movement::Permute(p), Movement::Permute(q)) => {
@@ -342,7 +344,7 @@ impl Builder {
         let mut transposed = |i: u32| {
             let factor = self.nodes[i as usize].clone();
             let shape = p.iter().map(|&a| factor.shape[a]).collect();
-            let op = GraphOp::Apply(Kind::Move(Movement::Permute(p.clone())));
+            let op = GraphOp::Apply(Movement::Permute(p.clone()).into());
             self.add(GraphNode {
                 op,
                 inputs: SmallVec::from_slice(&[i]),

@@ -14,7 +14,7 @@ use crate::{DType, Error, Result, Shape, Value};
 #[track_caller]
 pub fn oracle(values: &[Value]) -> Result<Vec<Vec<f64>>> {
     let order = Order::new(values, |_| false);
-    if let Some(e) = crate::graph::build::failed(&order.nodes) {
+    if let Some(e) = crate::graph::build::failed(order.nodes.iter().copied()) {
         return Err(e
             .error()
             .cloned()

@@ -84,10 +84,10 @@ impl Value {
     }
 
     /// A row of the table on these inputs.
-    pub(crate) fn map(row: &'static Row, inputs: &[&Value], at: Caller) -> Value {
+    pub(crate) fn map(row: &'static Row, inputs: SmallVec<[Value; 2]>, at: Caller) -> Value {
         // Most nodes of most graphs: strong inputs of one shape and dtype.
-        let first = inputs[0];
-        let plain = |v: &&Value| {
+        let first = &inputs[0];
+        let plain = |v: &Value| {
             !v.0.weak
                 && v.dtype() == first.dtype()
                 && v.shape() == first.shape()
@@ -99,11 +99,11 @@ impl Value {
             Family::Compare | Family::Logic | Family::Select => false,
         };
         if ready && inputs.iter().all(plain) {
-            let inputs = inputs.iter().map(|v| (*v).clone()).collect();
-            let kind = Kind::Map(RowRef(row));
-            return Value::apply(kind, inputs, first.shape().clone(), first.dtype(), at);
+            let (kind, shape, dtype) =
+                (Kind::Map(RowRef(row)), first.shape().clone(), first.dtype());
+            return Value::apply(kind, inputs, shape, dtype, at);
         }
-        Value::map_mixed(row, inputs, at)
+        Value::map_mixed(row, &inputs.iter().collect::<SmallVec<[_; 3]>>(), at)
     }
 
     fn map_mixed(row: &'static Row, inputs: &[&Value], at: Caller) -> Value {
@@ -183,7 +183,7 @@ impl Value {
         if x.shape() == shape {
             return x;
         }
-        let (kind, dtype) = (Kind::Move(Movement::Expand), self.dtype());
+        let (kind, dtype) = (Kind::from(Movement::Expand), self.dtype());
         Value::apply(kind, smallvec![x], shape.clone(), dtype, at)
     }
 
@@ -195,7 +195,7 @@ impl Value {
         if let Some(x) = self.as_full() {
             return Value::full_at(shape.clone(), x, self.dtype(), at);
         }
-        let kind = Kind::Move(Movement::Reshape);
+        let kind = Kind::from(Movement::Reshape);
         Value::apply(
             kind,
             smallvec![self.clone()],

@@ -97,7 +97,8 @@ pub(crate) enum Kind {
     Reduce(Reduction, AxisSet),
     /// Position (i64) of the first extreme along an axis, which stays with length 1.
     ArgReduce(Extreme, usize),
-    Move(Movement),
+    /// (Boxed: nodes are to be small.)
+    Move(Box<Movement>),
     /// `[.., m, k] x [.., k, n]` with equal leading axes.
     MatMul,
     /// `out[.., i, ..] = x[.., index[.., i, ..], ..]` along an axis: inputs are x and index.
@@ -106,15 +107,9 @@ pub(crate) enum Kind {
     /// adjoint of `Gather`.
     ScatterAdd(usize),
     /// Running sum along an axis, from its end where `reverse`.
-    CumSum {
-        axis: usize,
-        reverse: bool,
-    },
+    CumSum { axis: usize, reverse: bool },
     /// The positions that sort an axis, stably; NaN last.
-    ArgSort {
-        axis: usize,
-        descending: bool,
-    },
+    ArgSort { axis: usize, descending: bool },
     /// Inputs end to end along an axis.
     Concat(usize),
 }
@@ -190,13 +185,7 @@ impl Kind {
             Kind::Reduce(Reduction::Min, _) => "min",
             Kind::ArgReduce(Extreme::Max, _) => "argmax",
             Kind::ArgReduce(Extreme::Min, _) => "argmin",
-            Kind::Move(Movement::Reshape) => "reshape",
-            Kind::Move(Movement::Permute(_)) => "permute",
-            Kind::Move(Movement::Expand) => "expand",
-            Kind::Move(Movement::Slice { .. }) => "slice",
-            Kind::Move(Movement::Embed { .. }) => "embed",
-            Kind::Move(Movement::Window { .. }) => "window",
-            Kind::Move(Movement::Fold { .. }) => "fold",
+            Kind::Move(movement) => movement.name(),
             Kind::MatMul => "matmul",
             Kind::Gather(_) => "gather",
             Kind::ScatterAdd(_) => "scatter_add",
@@ -204,6 +193,26 @@ impl Kind {
             Kind::ArgSort { .. } => "argsort",
             Kind::Concat(_) => "concat",
         }
+    }
+}
+
+impl Movement {
+    fn name(&self) -> &'static str {
+        match self {
+            Movement::Reshape => "reshape",
+            Movement::Permute(_) => "permute",
+            Movement::Expand => "expand",
+            Movement::Slice { .. } => "slice",
+            Movement::Embed { .. } => "embed",
+            Movement::Window { .. } => "window",
+            Movement::Fold { .. } => "fold",
+        }
+    }
+}
+
+impl From<Movement> for Kind {
+    fn from(movement: Movement) -> Kind {
+        Kind::Move(Box::new(movement))
     }
 }
 
@@ -249,10 +258,14 @@ struct Recording {
     /// The line that nodes are said to come from, where it is not the caller's: nodes of a
     /// derivative belong to the line of the operation that they are the derivative of.
     at: Option<Caller>,
+    /// Inside [`symbolic`].
+    symbolic: bool,
 }
 
 thread_local! {
-    static RECORDING: Cell<Recording> = const { Cell::new(Recording { frozen: false, at: None }) };
+    static RECORDING: Cell<Recording> = const {
+        Cell::new(Recording { frozen: false, at: None, symbolic: false })
+    };
 }
 
 fn recording<T>(change: impl FnOnce(&mut Recording), f: impl FnOnce() -> T) -> T {
@@ -273,6 +286,18 @@ fn recording<T>(change: impl FnOnce(&mut Recording), f: impl FnOnce() -> T) -> T
 /// Runs `f`; what it records is said to come from the line `at` (the outermost one counts).
 pub(crate) fn located<T>(at: Caller, f: impl FnOnce() -> T) -> T {
     recording(|r| r.at = r.at.or(Some(at)), f)
+}
+
+/// Runs `f`; what it records depends on the structure of its inputs alone, not on their numbers
+/// (but for those that are [`structural`]).
+pub(crate) fn symbolic<T>(f: impl FnOnce() -> T) -> T {
+    recording(|r| r.symbolic = true, f)
+}
+
+/// Numbers that operations and simplification know about: they are part of a graph's structure.
+/// Others are bound at each run, so that graphs which differ in them share a Program.
+pub(crate) fn structural(x: f64) -> bool {
+    [0.0, 1.0, -1.0, 2.0, 3.0, 0.5].contains(&x) || !x.is_finite()
 }
 
 /// Runs `f`; gradients do not pass through what it records.
@@ -336,7 +361,7 @@ impl Value {
     /// The number, where it is the same everywhere and known without computing.
     pub(crate) fn as_full(&self) -> Option<f64> {
         match self.0.op {
-            Op::Leaf(Leaf::Full(x)) => Some(x),
+            Op::Leaf(Leaf::Full(x)) => (structural(x) || !RECORDING.get().symbolic).then_some(x),
             _ => None,
         }
     }
@@ -436,8 +461,9 @@ impl Drop for Node {
             return;
         }
         let mut stack: Vec<Value> = self.inputs.drain(..).collect();
-        while let Some(Value(node)) = stack.pop() {
-            if let Some(mut node) = Arc::into_inner(node) {
+        while let Some(mut value) = stack.pop() {
+            // Emptied where it is (its own drop finds nothing to do then), not moved out.
+            if let Some(node) = Arc::get_mut(&mut value.0) {
                 stack.extend(node.inputs.drain(..));
             }
         }

@@ -40,13 +40,12 @@ pub(crate) fn detail(node: &Value) -> Option<String> {
         }
         Op::Apply(Kind::ArgReduce(_, axis)) => format!("[{axis}]"),
         Op::Apply(Kind::CumSum { axis, .. } | Kind::ArgSort { axis, .. }) => format!("[{axis}]"),
-        Op::Apply(Kind::Move(Movement::Permute(p))) => format!("{:?}", &p[..]),
-        Op::Apply(Kind::Move(
-            Movement::Slice { start, step } | Movement::Embed { start, step },
-        )) => {
-            format!("from {:?} by {:?}", &start[..], &step[..])
-        }
-        Op::Apply(Kind::Move(
+        Op::Apply(Kind::Move(movement)) => match &**movement {
+            Movement::Reshape | Movement::Expand => return None,
+            Movement::Permute(p) => format!("{:?}", &p[..]),
+            Movement::Slice { start, step } | Movement::Embed { start, step } => {
+                format!("from {:?} by {:?}", &start[..], &step[..])
+            }
             Movement::Window {
                 axis,
                 size,
@@ -58,8 +57,8 @@ pub(crate) fn detail(node: &Value) -> Option<String> {
                 size,
                 step,
                 dilation,
-            },
-        )) => format!("axis {axis} size {size} step {step} dilation {dilation}"),
+            } => format!("axis {axis} size {size} step {step} dilation {dilation}"),
+        },
         _ => return None,
     })
 }

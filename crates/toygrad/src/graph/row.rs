@@ -52,7 +52,7 @@ impl Row {
             );
             return super::build::mistake(at, message, &[], None);
         }
-        Value::map(self, &inputs.iter().collect::<Vec<_>>(), at)
+        Value::map(self, inputs.iter().cloned().collect(), at)
     }
 }
 

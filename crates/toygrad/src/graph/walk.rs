@@ -1,6 +1,7 @@
 //! The one walk over the graph: nodes in an order in which inputs come before their users.
 
 use super::Value;
+use std::borrow::Borrow;
 use std::collections::HashMap;
 use std::sync::atomic::{AtomicU32, AtomicU64, Ordering::Relaxed};
 use std::sync::{Arc, Mutex, OnceLock};
@@ -12,9 +13,9 @@ pub(crate) struct Mark {
     position: AtomicU32,
 }
 
-/// Nodes in topological order, each with its position.
-pub(crate) struct Order {
-    pub nodes: Vec<Value>,
+/// Nodes in topological order, each with its position: borrowed from the roots, or owned.
+pub(crate) struct Order<V = Value> {
+    pub nodes: Vec<V>,
     walk: u64,
     /// Positions by address; made when another walk has written over the marks.
     fallback: OnceLock<HashMap<usize, u32>>,
@@ -26,12 +27,12 @@ pub(crate) struct Order {
 static WALKING: Mutex<()> = Mutex::new(());
 static WALKS: AtomicU64 = AtomicU64::new(1);
 
-impl Order {
+impl<'a> Order<&'a Value> {
     /// All nodes that `roots` depend on, without going past those for which `stop` holds.
-    pub fn new(roots: &[Value], stop: impl Fn(&Value) -> bool) -> Order {
+    pub fn new(roots: &'a [Value], stop: impl Fn(&Value) -> bool) -> Order<&'a Value> {
         let _guard = WALKING.lock().unwrap_or_else(|e| e.into_inner());
         let walk = WALKS.fetch_add(1, Relaxed);
-        let mut nodes: Vec<Value> = Vec::new();
+        let mut nodes: Vec<&Value> = Vec::new();
         // (node, how many of its inputs have been visited)
         let mut stack: Vec<(&Value, u32)> = Vec::new();
         const OPEN: u32 = u32::MAX;
@@ -54,7 +55,7 @@ impl Order {
                     }
                     None => {
                         value.0.mark.position.store(nodes.len() as u32, Relaxed);
-                        nodes.push((*value).clone());
+                        nodes.push(value);
                         stack.pop();
                     }
                 }
@@ -67,10 +68,21 @@ impl Order {
         }
     }
 
+    /// The same, independent of the roots.
+    pub fn owned(self) -> Order {
+        Order {
+            nodes: self.nodes.into_iter().cloned().collect(),
+            walk: self.walk,
+            fallback: self.fallback,
+        }
+    }
+}
+
+impl<V: Borrow<Value>> Order<V> {
     /// Where `value` stands in the order, if it does.
     pub fn position(&self, value: &Value) -> Option<usize> {
         let at = value.0.mark.position.load(Relaxed) as usize;
-        if self.nodes.get(at).is_some_and(|n| n.is(value)) {
+        if self.nodes.get(at).is_some_and(|n| n.borrow().is(value)) {
             return Some(at);
         }
         // Not in this order, unless a newer walk has met the node.
@@ -82,7 +94,7 @@ impl Order {
         let map = self.fallback.get_or_init(|| {
             (0..)
                 .zip(&self.nodes)
-                .map(|(i, n)| (address(n), i))
+                .map(|(i, n)| (address(n.borrow()), i))
                 .collect()
         });
         map.get(&address(value)).map(|&i| i as usize)

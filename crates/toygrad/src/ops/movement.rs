@@ -13,15 +13,8 @@ impl Movement {
     /// The cotangent of the input `x`, from the cotangent of the result.
     pub(crate) fn adjoint(&self, g: &Value, x: &Value) -> Value {
         let (shape, dtype, at) = (x.shape().clone(), g.dtype(), g.0.at);
-        let back = |m: Movement| {
-            Value::apply(
-                Kind::Move(m),
-                smallvec![g.clone()],
-                shape.clone(),
-                dtype,
-                at,
-            )
-        };
+        let back =
+            |m: Movement| Value::apply(m.into(), smallvec![g.clone()], shape.clone(), dtype, at);
         match self.clone() {
             Movement::Reshape => g.reshape_at(&shape, at),
             Movement::Permute(p) => {
@@ -33,36 +26,45 @@ impl Movement {
                 let axes = (0..shape.rank()).filter(|&a| shape[a] != g.shape()[a]);
                 g.sum_over(axes.fold(0, |set, a| set | 1 << a), at)
             }
-            Movement::Slice { start, step } => back(Movement::Embed { start, step }),
-            Movement::Embed { start, step } => back(Movement::Slice { start, step }),
+            slice_or_window => back(slice_or_window.opposite()),
+        }
+    }
+
+    /// The movement that writes where this one reads, or reads where it writes: the adjoint of
+    /// those that pick elements.
+    pub(crate) fn opposite(self) -> Movement {
+        match self {
+            Movement::Slice { start, step } => Movement::Embed { start, step },
+            Movement::Embed { start, step } => Movement::Slice { start, step },
             Movement::Window {
                 axis,
                 size,
                 step,
                 dilation,
-            } => back(Movement::Fold {
+            } => Movement::Fold {
                 axis,
                 size,
                 step,
                 dilation,
-            }),
+            },
             Movement::Fold {
                 axis,
                 size,
                 step,
                 dilation,
-            } => back(Movement::Window {
+            } => Movement::Window {
                 axis,
                 size,
                 step,
                 dilation,
-            }),
+            },
+            rearranged => rearranged,
         }
     }
 
     /// The same movement of another Value of the input's shape: how a tangent moves.
     pub(crate) fn again(&self, t: &Value, y: &Value) -> Value {
-        let kind = Kind::Move(self.clone());
+        let kind = Kind::from(self.clone());
         Value::apply(
             kind,
             smallvec![t.clone()],
@@ -76,7 +78,7 @@ impl Movement {
 impl Value {
     fn moved(&self, movement: Movement, shape: Shape, at: Caller) -> Value {
         Value::apply(
-            Kind::Move(movement),
+            movement.into(),
             smallvec![self.clone()],
             shape,
             self.dtype(),

@@ -4,6 +4,7 @@
 use super::pointwise as row;
 use crate::Value;
 use crate::graph::row::Row;
+use smallvec::smallvec;
 use std::iter::{Product, Sum};
 use std::ops::*;
 use std::panic::Location;
@@ -15,47 +16,48 @@ impl From<&Value> for Value {
 }
 
 #[track_caller]
-fn binary(row: &'static Row, a: &Value, b: impl Into<Value>) -> Value {
-    Value::map(row, &[a, &b.into()], Location::caller())
+fn binary(row: &'static Row, a: impl Into<Value>, b: impl Into<Value>) -> Value {
+    Value::map(row, smallvec![a.into(), b.into()], Location::caller())
 }
 
 #[track_caller]
-pub(crate) fn neg(x: &Value) -> Value {
-    Value::map(&row::neg::ROW, &[x], Location::caller())
+pub(crate) fn neg(x: impl Into<Value>) -> Value {
+    Value::map(&row::neg::ROW, smallvec![x.into()], Location::caller())
 }
 
 #[track_caller]
-pub(crate) fn not(x: &Value) -> Value {
-    Value::map(&row::logical_not::ROW, &[x], Location::caller())
+pub(crate) fn not(x: impl Into<Value>) -> Value {
+    let row = &row::logical_not::ROW;
+    Value::map(row, smallvec![x.into()], Location::caller())
 }
 
 /// Operators with a Value-like type on the left and anything on the right.
 macro_rules! operators {
-    ($left:ty, $value:expr) => {
-        $crate::ops::operators::operators!(@binary $left, $value,
+    ($left:ty) => {
+        $crate::ops::operators::operators!(@binary $left,
             Add add, Sub sub, Mul mul, Div div, Rem rem,
             BitAnd bitand, BitOr bitor, BitXor bitxor);
         impl std::ops::Neg for $left {
             type Output = $crate::Value;
             #[track_caller]
             fn neg(self) -> $crate::Value {
-                $crate::ops::operators::neg(&$value(&self))
+                $crate::ops::operators::neg(self)
             }
         }
         impl std::ops::Not for $left {
             type Output = $crate::Value;
             #[track_caller]
             fn not(self) -> $crate::Value {
-                $crate::ops::operators::not(&$value(&self))
+                $crate::ops::operators::not(self)
             }
         }
     };
-    (@binary $left:ty, $value:expr, $($trait:ident $method:ident),*) => {$(
+    (@binary $left:ty, $($trait:ident $method:ident),*) => {$(
         impl<R: Into<$crate::Value>> std::ops::$trait<R> for $left {
             type Output = $crate::Value;
             #[track_caller]
             fn $method(self, right: R) -> $crate::Value {
-                $crate::ops::operators::$method(&$value(&self), right)
+                $crate::ops::operators::$method(self, right)
             }
         }
     )*};
@@ -73,7 +75,7 @@ macro_rules! number_operators {
             type Output = $crate::Value;
             #[track_caller]
             fn $method(self, right: $right) -> $crate::Value {
-                $crate::ops::operators::$method(&$crate::Value::from(self), right)
+                $crate::ops::operators::$method(self, right)
             }
         }
     )*};
@@ -83,7 +85,7 @@ pub(crate) use number_operators;
 macro_rules! functions {
     ($($name:ident = $row:ident),*) => {$(
         #[track_caller]
-        pub(crate) fn $name(a: &Value, b: impl Into<Value>) -> Value {
+        pub(crate) fn $name(a: impl Into<Value>, b: impl Into<Value>) -> Value {
             binary(&row::$row::ROW, a, b)
         }
     )*};
@@ -93,8 +95,8 @@ functions! {
     bitand = logical_and, bitor = logical_or, bitxor = logical_xor
 }
 
-operators!(Value, |v: &Value| v.clone());
-operators!(&Value, |v: &&Value| (*v).clone());
+operators!(Value);
+operators!(&Value);
 // One float and one whole type only: a literal such as the 1 of `(1.0 - &x).ln()` gets its type
 // from here.
 number_operators!(Value: f64, i64);
@@ -105,7 +107,7 @@ macro_rules! assign {
         impl<R: Into<Value>> $trait<R> for Value {
             #[track_caller]
             fn $method(&mut self, right: R) {
-                *self = $function(self, right);
+                *self = $function(&*self, right);
             }
         }
     )*};
@@ -118,14 +120,14 @@ macro_rules! fold {
             /// The sum; 0 of nothing.
             fn sum<I: Iterator<Item = $item>>(mut iter: I) -> Value {
                 let first = iter.next().map_or_else(|| Value::from(0.0), Value::from);
-                iter.fold(first, |total, v| add(&total, v))
+                iter.fold(first, |total, v| add(total, v))
             }
         }
         impl<'a> Product<$item> for Value {
             /// The product; 1 of nothing.
             fn product<I: Iterator<Item = $item>>(mut iter: I) -> Value {
                 let first = iter.next().map_or_else(|| Value::from(1.0), Value::from);
-                iter.fold(first, |total, v| mul(&total, v))
+                iter.fold(first, |total, v| mul(total, v))
             }
         }
     )*};

@@ -9,6 +9,7 @@ use crate::graph::row::{Family, Partial, Row, Slope};
 use crate::lanes::{self, Lane, Number};
 use crate::math::{Float, Isa};
 use crate::{DType, Value};
+use smallvec::smallvec;
 use std::f64::consts::{FRAC_2_SQRT_PI, LN_2, LN_10};
 use std::panic::Location;
 

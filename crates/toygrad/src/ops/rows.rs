@@ -135,7 +135,7 @@ macro_rules! rows {
         $(#[doc = $doc])*
         #[track_caller]
         pub fn $name(&self) -> Value {
-            Value::map(&$name::ROW, &[self], Location::caller())
+            Value::map(&$name::ROW, smallvec![self.clone()], Location::caller())
         }
     };
     (@method [$($doc:literal),*] $name:ident [$a:ident, $b:ident]) => {
@@ -144,7 +144,7 @@ macro_rules! rows {
         /// Both are broadcast against each other.
         #[track_caller]
         pub fn $name(&self, $b: impl Into<Value>) -> Value {
-            Value::map(&$name::ROW, &[self, &$b.into()], Location::caller())
+            Value::map(&$name::ROW, smallvec![self.clone(), $b.into()], Location::caller())
         }
     };
     (@method [$($doc:literal),*] $name:ident [$c:ident, $a:ident, $b:ident]) => {
@@ -153,7 +153,8 @@ macro_rules! rows {
         /// All three are broadcast against each other.
         #[track_caller]
         pub fn $name(&self, $a: impl Into<Value>, $b: impl Into<Value>) -> Value {
-            Value::map(&$name::ROW, &[self, &$a.into(), &$b.into()], Location::caller())
+            let inputs = smallvec![self.clone(), $a.into(), $b.into()];
+            Value::map(&$name::ROW, inputs, Location::caller())
         }
     };
 }

@@ -1,6 +1,6 @@
 //! Matrix products: a library's kernel, called for tiles of the result.
 
-use super::{Memory, threads};
+use super::{Memory, num_threads, threads};
 use crate::compile::program::MatMul;
 use crate::dtype::DType;
 
@@ -28,10 +28,12 @@ pub(super) fn run(m: &MatMul, memory: &Memory) {
         unsafe { std::ptr::write_bytes(memory.at(m.out, 0, 1), 0, batches * m.m * m.n * size) };
         return;
     }
-    // Tiles along the longer side of the result; their number depends on sizes alone.
+    // Tiles along the longer side of the result, as few as keep all threads busy: each of them packs
+    // the other operand anew. An element is summed in the same order whatever its tile.
     let by_rows = m.m >= m.n;
     let side = if by_rows { m.m } else { m.n };
-    let tiles = (work(m) / TILE).clamp(1, 16).min(side.div_ceil(64));
+    let most = num_threads().div_ceil(batches);
+    let tiles = (work(m) / TILE).clamp(1, most).min(side.div_ceil(64));
     let width = side.div_ceil(tiles).next_multiple_of(8);
     let tiles = side.div_ceil(width);
     let r = m.batch.len();

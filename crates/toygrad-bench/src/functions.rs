@@ -1,0 +1,111 @@
+//! More workloads, off the beaten track of layers: pointwise expressions and their gradients, a
+//! recurrent network, a likelihood, a Hessian. `peers.py` has the same for PyTorch and JAX.
+
+use crate::data;
+use crate::measure::{Style, measure};
+use toygrad::nn::Lstm;
+use toygrad::{einsum, evaluate, hessian};
+use toygrad::prelude::*;
+
+/// Measures a function of one Value that gives a scalar and whatever else is to be computed.
+fn function(
+    name: &str,
+    style: Style,
+    x: Value,
+    f: impl Fn(&Value) -> (Value, Vec<Value>),
+) -> Result<()> {
+    match style {
+        Style::Compiled => {
+            let step = compile(|x: Value| f(&x));
+            if std::env::var_os("BENCH_LISTING").is_some() {
+                eprintln!("{}", step.listing(x.clone())?);
+            }
+            measure(style, name, || {
+                let (y, rest) = step.call(x.clone())?;
+                evaluate(&rest)?;
+                y.item()
+            })
+        }
+        Style::StepByStep => measure(style, name, || {
+            let (y, mut all) = f(&x);
+            all.push(y.clone());
+            evaluate(&all)?;
+            y.item()
+        }),
+    }
+}
+
+/// Sum and gradient of a long pointwise expression over a million f32.
+pub fn chain_f32(style: Style) -> Result<()> {
+    function("F1", style, data::array(70, &[1 << 20], 2.0), |x| {
+        let y = x.tanh() * (-x.square()).exp() + (x.abs().log1p() * x.sigmoid());
+        let y = y.sum();
+        let g = gradients(&y, [x]);
+        (y, g)
+    })
+}
+
+/// The same over f64, with the functions of statistics.
+pub fn chain_f64(style: Style) -> Result<()> {
+    let x = Value::from_vec(data::weights(71, 1 << 20, 2.0), vec![1 << 20]);
+    function("F2", style, x, |x| {
+        let y = x.erf() * (-x.abs()).exp() + (x.square() + 1.0).ln().sqrt() * x.tanh();
+        let y = y.sum();
+        let g = gradients(&y, [x]);
+        (y, g)
+    })
+}
+
+/// A step of an LSTM of 128 over 32 steps of 32 sequences of 64 features.
+pub fn lstm(style: Style) -> Result<()> {
+    let lstm = Lstm::new(64, 128);
+    for (i, (_, p)) in lstm.named_parameters().into_iter().enumerate() {
+        p.set(data::array(72 + i as u64, p.value().shape(), 128f64.powf(-0.5)))?;
+    }
+    let x = data::array(80, &[32, 32, 64], 1.0);
+    let sgd = Sgd::new(&lstm, 0.1);
+    let loss = |x: &Value| lstm.forward(x).square().mean();
+    match style {
+        Style::Compiled => {
+            let step = compile(|x: Value| sgd.minimize(&loss(&x)));
+            measure(style, "F3", || step.call(x.clone())?.item())
+        }
+        Style::StepByStep => measure(style, "F3", || {
+            let loss = loss(&x);
+            loss.backward()?;
+            sgd.step()?;
+            loss.item()
+        }),
+    }
+}
+
+/// The log-likelihood of 2000 points under a mixture of 32 Gaussians in 16 dimensions, and its
+/// gradients by means, factors of the precisions, and weights.
+pub fn mixture(style: Style) -> Result<()> {
+    let (n, k, d) = (2000, 32, 16);
+    let means = data::array(81, &[k, 1, d], 1.0);
+    let factors = data::array(82, &[k, d, d], 0.5) + Value::eye(d);
+    let logits = data::array(83, &[k], 1.0);
+    factors.evaluate()?;
+    function("F4", style, data::array(84, &[n, d], 1.0), |x| {
+        let z = (x.unsqueeze(0) - &means).matmul(&factors);
+        let scale = einsum("kii->ki", [&factors]).abs().ln().sum_axis(-1);
+        let log = z.square().sum_axis(-1) * -0.5 + scale.unsqueeze(1);
+        let log = log + logits.log_softmax(0).unsqueeze(1);
+        let y = log.logsumexp_axis(0).mean();
+        let g = gradients(&y, [&means, &factors, &logits]);
+        (y, g)
+    })
+}
+
+/// Value, gradient and Hessian of Rosenbrock's function of 10 numbers.
+pub fn rosenbrock(style: Style) -> Result<()> {
+    let x = Value::from_vec(data::weights(85, 10, 2.0), vec![10]);
+    function("F5", style, x, |x| {
+        let (a, b) = (x.narrow(0, 0, 9), x.narrow(0, 1, 9));
+        let y = (100.0 * (b - a.square()).square() + (1.0 - &a).square()).sum();
+        let g = gradients(&y, [x]).remove(0);
+        let h = hessian(&y, x);
+        (y, vec![g, h])
+    })
+}
