@@ -162,8 +162,14 @@ fn export_onnx(arguments: &Export) -> Result<Outcome> {
 fn sample(card: &Card) -> Value {
     match card.architecture {
         Architecture::Mlp { ref sizes, .. } => Value::from_vec(vec![0f32; sizes[0]], [1, sizes[0]]),
-        Architecture::Cnn { height, width, .. } => {
-            Value::from_vec(vec![0f32; height * width], [1, height, width])
+        Architecture::Cnn {
+            channels,
+            height,
+            width,
+            ..
+        } => {
+            let shape = [1, channels, height, width];
+            Value::from_vec(vec![0f32; shape.iter().product()], shape)
         }
         Architecture::Gpt { context, .. } => Value::from_vec(vec![0i64; context], [1, context]),
     }

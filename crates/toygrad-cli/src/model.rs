@@ -5,9 +5,7 @@ use serde::{Deserialize, Serialize};
 use std::path::{Path, PathBuf};
 use toygrad::data::Scaler;
 use toygrad::io::{self, Features, Target};
-use toygrad::nn::{
-    Conv2d, Dropout, Embedding, Flatten, LayerNorm, MaxPool2d, TransformerEncoderLayer,
-};
+use toygrad::nn::{Conv2d, Dropout, Flatten, Gpt, MaxPool2d};
 use toygrad::prelude::*;
 
 /// What a model is, without its weights.
@@ -23,6 +21,9 @@ pub enum Architecture {
     },
     /// Two convolutions and two linear layers.
     Cnn {
+        /// Of the images: 1 of grey ones, 3 of coloured ones.
+        #[serde(default = "grey")]
+        channels: usize,
         /// Of the images.
         height: usize,
         /// Of the images.
@@ -67,11 +68,23 @@ pub enum Input {
         /// The shape of one.
         shape: Vec<usize>,
     },
+    /// Images of files in folders.
+    Folder {
+        /// Channels, height and width.
+        shape: [usize; 3],
+        /// Whether images are brought to this size; else they must have it.
+        resize: bool,
+    },
     /// Characters.
     Text {
         /// All of them.
         alphabet: String,
     },
+}
+
+/// Models of one channel were there before those of several.
+fn grey() -> usize {
+    1
 }
 
 /// All that is known of a model but its weights: kept in the metadata of its file.
@@ -92,32 +105,9 @@ pub enum Model {
     /// A multilayer perceptron.
     Mlp(Mlp, f64),
     /// A convolutional network.
-    Cnn(Sequential, [usize; 2], f64),
+    Cnn(Sequential, [usize; 3], f64),
     /// A language model.
     Gpt(Gpt),
-}
-
-/// A transformer that predicts the next character.
-#[derive(Module)]
-pub struct Gpt {
-    tokens: Embedding,
-    positions: Embedding,
-    blocks: Vec<TransformerEncoderLayer>,
-    norm: LayerNorm,
-    output: Linear,
-}
-
-impl Gpt {
-    /// `[batch, n] -> [batch, n, vocabulary]`.
-    fn forward(&self, x: &Value) -> Value {
-        let n = x.shape().last().copied().unwrap_or(0);
-        let positions = self.positions.forward(&Value::arange(0..n));
-        let mut h = self.tokens.forward(x) + positions;
-        for block in &self.blocks {
-            h = block.forward(&h);
-        }
-        self.output.forward(&self.norm.forward(&h))
-    }
 }
 
 impl Architecture {
@@ -128,6 +118,7 @@ impl Architecture {
                 Model::Mlp(Mlp::new(sizes, Activation::Relu), scale)
             }
             Architecture::Cnn {
+                channels,
                 height,
                 width,
                 outputs,
@@ -135,7 +126,7 @@ impl Architecture {
             } => {
                 let flat = 32 * (height / 4) * (width / 4);
                 let layers = Sequential::new()
-                    .then(Conv2d::new(1, 16, 5).padding(2))
+                    .then(Conv2d::new(channels, 16, 5).padding(2))
                     .then(Activation::Relu)
                     .then(MaxPool2d::new(2))
                     .then(Conv2d::new(16, 32, 5).padding(2))
@@ -146,7 +137,7 @@ impl Architecture {
                     .then(Activation::Relu)
                     .then(Dropout::new(0.3))
                     .then(Linear::new(128, outputs));
-                Model::Cnn(layers, [height, width], scale)
+                Model::Cnn(layers, [channels, height, width], scale)
             }
             Architecture::Gpt {
                 vocabulary,
@@ -154,22 +145,7 @@ impl Architecture {
                 layers,
                 heads,
                 width,
-            } => {
-                let block = |_| {
-                    TransformerEncoderLayer::new(width, heads, 4 * width)
-                        .norm_first(true)
-                        .causal(true)
-                        .activation(Activation::Gelu)
-                        .dropout(0.0)
-                };
-                Model::Gpt(Gpt {
-                    tokens: small(Embedding::new(vocabulary, width)),
-                    positions: small(Embedding::new(context, width)),
-                    blocks: (0..layers).map(block).collect(),
-                    norm: LayerNorm::new(width),
-                    output: Linear::new(width, vocabulary),
-                })
-            }
+            } => Model::Gpt(Gpt::new(vocabulary, context, layers, heads, width)),
         }
     }
 
@@ -180,8 +156,14 @@ impl Architecture {
                 let sizes: Vec<String> = sizes.iter().map(usize::to_string).collect();
                 format!("multilayer perceptron {}", sizes.join("-"))
             }
-            Architecture::Cnn { height, width, .. } => {
-                format!("convolutional network for {height} by {width} pixels")
+            Architecture::Cnn {
+                channels,
+                height,
+                width,
+                ..
+            } => {
+                let colours = if *channels == 3 { " in colour" } else { "" };
+                format!("convolutional network for {height} by {width} pixels{colours}")
             }
             Architecture::Gpt {
                 context,
@@ -196,11 +178,6 @@ impl Architecture {
             }
         }
     }
-}
-
-/// An embedding with small first weights, as language models have (standard deviation 0.02).
-fn small(embedding: Embedding) -> Embedding {
-    Embedding::from_weights(embedding.weight.value() * 0.02)
 }
 
 impl Module for Model {
@@ -222,8 +199,9 @@ impl Layer for Model {
                 let x = x.reshape([samples, features]).cast(DType::F32);
                 model.forward(&if *scale == 1.0 { x } else { x * *scale })
             }
-            Model::Cnn(model, [height, width], scale) => {
-                let x = x.reshape([samples, 1, *height, *width]).cast(DType::F32);
+            Model::Cnn(model, [channels, height, width], scale) => {
+                let shape = [samples, *channels, *height, *width];
+                let x = x.reshape(shape).cast(DType::F32);
                 model.forward(&if *scale == 1.0 { x } else { x * *scale })
             }
             Model::Gpt(model) => model.forward(x),
@@ -332,14 +310,18 @@ fn weights(architecture: &Architecture) -> Option<usize> {
             pairs.try_fold(0usize, |n, pair| n.checked_add(product(pair)?))
         }
         Architecture::Cnn {
+            channels,
             height,
             width,
             outputs,
             ..
         } => {
-            positive(&[height / 4, width / 4, outputs])?;
+            positive(&[channels, height / 4, width / 4, outputs])?;
+            let first = product(&[16 * 25, channels])?;
             let inner = product(&[32 * 128, height / 4, width / 4])?;
-            inner.checked_add(product(&[128, outputs])?)
+            inner
+                .checked_add(first)?
+                .checked_add(product(&[128, outputs])?)
         }
         Architecture::Gpt {
             vocabulary,
@@ -379,6 +361,7 @@ mod tests {
             assert_eq!(weights(&mlp(sizes)), None, "{sizes:?}");
         }
         let cnn = |height, outputs| Architecture::Cnn {
+            channels: 1,
             height,
             width: 8,
             outputs,
@@ -402,6 +385,7 @@ mod tests {
     #[test]
     fn models_have_as_many_numbers_as_they_say() {
         let cnn = Architecture::Cnn {
+            channels: 3,
             height: 9,
             width: 8,
             outputs: 3,

@@ -1,11 +1,11 @@
 //! What is to be learned: the data, split, and what it means.
 
 use crate::args::{Kind, ModelKind, Train};
-use crate::failure::{Result, require};
+use crate::failure::{Failure, Result, require};
 use crate::model::{Architecture, Card, Input};
 use std::path::Path;
-use toygrad::data::{self, Arrays, Dataset, Method, Scaler, Text};
-use toygrad::io::{self, Characters, Features, Table, Target, Task};
+use toygrad::data::{self, Arrays, Dataset, ImageFolder, Method, Scaler, Text};
+use toygrad::io::{self, Characters, Features, ImageOptions, Table, Target, Task};
 use toygrad::prelude::*;
 
 /// A learning problem.
@@ -54,9 +54,14 @@ impl Dataset for Source {
 impl Problem {
     /// Reads and splits the data; says in the settings what was not said in the arguments.
     pub fn load(settings: &mut Train) -> Result<Problem> {
-        match (settings.data.clone(), settings.text.clone()) {
+        match (settings.files.data.clone(), settings.problem.text.clone()) {
             (None, Some(path)) => text(settings, &path),
-            (Some(path), _) => match settings.labels.clone() {
+            (Some(path), _) if settings.problem.resize.is_some() && !path.is_dir() => {
+                let message = format!("--resize is for folders of images, not {}", path.display());
+                Err(Failure::Usage(message))
+            }
+            (Some(path), _) => match settings.files.labels.clone() {
+                None if path.is_dir() => folder(settings, &path),
                 Some(labels) => images(settings, &path, &labels),
                 None => table(settings, &path),
             },
@@ -67,11 +72,11 @@ impl Problem {
 
 /// Fills in what was not said.
 fn defaults(settings: &mut Train, epochs: u64, batch: usize, rate: f64, hidden: &[usize]) {
-    settings.epochs.get_or_insert(epochs);
-    settings.batch.get_or_insert(batch);
-    settings.rate.get_or_insert(rate);
-    if settings.hidden.is_empty() {
-        settings.hidden = hidden.to_vec();
+    settings.steps.epochs.get_or_insert(epochs);
+    settings.steps.batch.get_or_insert(batch);
+    settings.steps.rate.get_or_insert(rate);
+    if settings.shape.hidden.is_empty() {
+        settings.shape.hidden = hidden.to_vec();
     }
 }
 
@@ -134,6 +139,57 @@ fn images(settings: &mut Train, path: &Path, labels: &Path) -> Result<Problem> {
     ))
 }
 
+/// Images in folders of their classes.
+fn folder(settings: &mut Train, path: &Path) -> Result<Problem> {
+    defaults(settings, 10, 32, 0.003, &[256, 128]);
+    let options = ImageOptions {
+        grey: false,
+        size: settings.problem.resize.map(|n| [n, n]),
+    };
+    let (files, x, y) = read_folder(path, options)?;
+    let classes = files.classes().to_vec();
+    if classes.len() < 2 {
+        let message = format!("has 1 class, {}; at least 2 are wanted", classes[0]);
+        return Err(Error::file(path, None, message).into());
+    }
+    // Where all images are grey, one channel has all there is to know.
+    let first = x.narrow(1, 0, 1);
+    let x = match x.eq(&first).all().item()? == 1.0 {
+        true => first,
+        false => x,
+    };
+    let shape = [x.shape()[1], x.shape()[2], x.shape()[3]];
+    let parts = split(settings, &Arrays::new(&x, &y)?, true)?;
+    let outputs = classes.len();
+    let target = Target {
+        name: "class".into(),
+        task: Task::Classification(classes),
+    };
+    let card = Card {
+        architecture: architecture(settings, &shape, outputs, 1.0 / 255.0)?,
+        input: Input::Folder {
+            shape,
+            resize: settings.problem.resize.is_some(),
+        },
+        target: Some(target.to_json()),
+        scale: None,
+    };
+    Ok(parts.problem(
+        name(path),
+        format!("images in {}", path.display()),
+        target,
+        card,
+    ))
+}
+
+/// All images of a folder (u8 `[n, channels, height, width]`) and their classes (i64 `[n]`).
+pub fn read_folder(path: &Path, options: ImageOptions) -> Result<(ImageFolder, Value, Value)> {
+    let files = ImageFolder::open(path, options)?;
+    let all: Vec<usize> = (0..files.len()).collect();
+    let (x, y) = files.batch(&all)?;
+    Ok((files, x, y))
+}
+
 /// Images (u8 `[n, height, width]`) and labels (i64 `[n]`).
 pub fn read_images(path: &Path, labels: &Path) -> Result<(Value, Value)> {
     let (x, y) = (io::read_idx(path)?, io::read_idx(labels)?);
@@ -170,23 +226,26 @@ pub fn check_images(path: &Path, x: &Value) -> Result<()> {
 fn table(settings: &mut Train, path: &Path) -> Result<Problem> {
     defaults(settings, 100, 32, 0.003, &[64, 64]);
     require(
-        settings.model.is_none_or(|m| m == ModelKind::Mlp),
+        settings.shape.model.is_none_or(|m| m == ModelKind::Mlp),
         "a table is learned by --model mlp",
     )?;
     let mut table = io::read_csv(path)?;
-    if settings.drop_missing {
+    if settings.problem.drop_missing {
         table = table.without_missing();
     }
     let last = table.columns.last().map(|c| c.name.clone());
-    let column = settings.target.clone().or(last).unwrap_or_default();
-    settings.target = Some(column.clone());
-    let classes = settings.task.map(|kind| kind == Kind::Classification);
+    let column = settings.problem.target.clone().or(last).unwrap_or_default();
+    settings.problem.target = Some(column.clone());
+    let classes = settings
+        .problem
+        .task
+        .map(|kind| kind == Kind::Classification);
     let target = Target::of(&table, &column, classes)?;
-    settings.task = Some(match target.task {
+    settings.problem.task = Some(match target.task {
         Task::Classification(_) => Kind::Classification,
         Task::Regression => Kind::Regression,
     });
-    let mut except: Vec<&str> = settings.drop.iter().map(|c| &c[..]).collect();
+    let mut except: Vec<&str> = settings.problem.drop.iter().map(|c| &c[..]).collect();
     except.push(&column);
     let features = Features::of(&table, &except)?;
     let all = Arrays::new(features.encode(&table)?, target.encode(&table)?)?;
@@ -249,25 +308,29 @@ fn outputs(target: &Target) -> usize {
 
 fn text(settings: &mut Train, path: &Path) -> Result<Problem> {
     defaults(settings, 10, 12, 0.001, &[256, 128]);
-    settings.steps.get_or_insert(200);
-    let (context, width, heads) = (settings.context, settings.width, settings.heads);
+    settings.steps.steps.get_or_insert(200);
+    let (context, width, heads) = (
+        settings.shape.context,
+        settings.shape.width,
+        settings.shape.heads,
+    );
     require(
-        settings.model.is_none_or(|m| m == ModelKind::Gpt),
+        settings.shape.model.is_none_or(|m| m == ModelKind::Gpt),
         "text is learned by --model gpt",
     )?;
     require(
-        context > 0 && settings.layers > 0 && width > 0 && heads > 0 && width % heads == 0,
+        context > 0 && settings.shape.layers > 0 && width > 0 && heads > 0 && width % heads == 0,
         "--context, --layers, --width and --heads must be at least 1, and the heads divide the width",
     )?;
     require(
-        context <= 1 << 16 && settings.layers <= 1 << 10 && width <= 1 << 16,
+        context <= 1 << 16 && settings.shape.layers <= 1 << 10 && width <= 1 << 16,
         "--context, --layers or --width is too large",
     )?;
     let content = io::read_text(path)?;
     let characters = Characters::of(&content);
     let tokens = characters.encode(&content)?;
-    let share = settings.test.unwrap_or(0.1);
-    settings.test = Some(share);
+    let share = settings.problem.test.unwrap_or(0.1);
+    settings.problem.test = Some(share);
     check_share(share)?;
     let cut = tokens.len() - (tokens.len() as f64 * share) as usize;
     let (learn, rest) = tokens.split_at(cut);
@@ -288,7 +351,7 @@ fn text(settings: &mut Train, path: &Path) -> Result<Problem> {
         architecture: Architecture::Gpt {
             vocabulary: characters.alphabet().len(),
             context,
-            layers: settings.layers,
+            layers: settings.shape.layers,
             heads,
             width,
         },
@@ -342,22 +405,22 @@ fn check_share(share: f64) -> Result<()> {
 }
 
 fn split(settings: &mut Train, all: &Arrays, classes: bool) -> Result<Parts> {
-    let share = *settings.test.get_or_insert(0.2);
+    let share = *settings.problem.test.get_or_insert(0.2);
     check_share(share)?;
     let cut = |all: &Arrays, share: f64| -> toygrad::Result<(Arrays, Arrays)> {
-        match (settings.in_order, classes) {
+        match (settings.problem.in_order, classes) {
             (true, _) => {
                 let at = all.len() - (all.len() as f64 * share).round() as usize;
                 let order: Vec<usize> = (0..all.len()).collect();
                 Ok((all.select(&order[..at])?, all.select(&order[at..])?))
             }
-            (false, true) => data::stratified_split(all, share, settings.seed),
-            (false, false) => data::split(all, share, settings.seed),
+            (false, true) => data::stratified_split(all, share, settings.steps.seed),
+            (false, false) => data::split(all, share, settings.steps.seed),
         }
     };
     let (mut train, test) = cut(all, share)?;
     let mut validation = None;
-    if settings.patience.is_some() {
+    if settings.steps.patience.is_some() {
         let (rest, part) = cut(&train, 0.1)?;
         (train, validation) = (rest, Some(part));
     }
@@ -381,30 +444,35 @@ fn architecture(
     outputs: usize,
     scale: f64,
 ) -> Result<Architecture> {
-    match (settings.model.unwrap_or(ModelKind::Mlp), shape) {
+    match (settings.shape.model.unwrap_or(ModelKind::Mlp), shape) {
         (ModelKind::Mlp, _) => {
             require(
-                settings.hidden.iter().all(|&n| n > 0 && n <= 1 << 20),
+                settings.shape.hidden.iter().all(|&n| n > 0 && n <= 1 << 20),
                 "--hidden: widths are at least 1, at most 1048576",
             )?;
             let features = shape.iter().product();
-            let sizes = [&[features], &settings.hidden[..], &[outputs]].concat();
+            let sizes = [&[features], &settings.shape.hidden[..], &[outputs]].concat();
             Ok(Architecture::Mlp { sizes, scale })
         }
-        (ModelKind::Cnn, &[height, width]) if height >= 4 && width >= 4 => Ok(Architecture::Cnn {
-            height,
-            width,
-            outputs,
-            scale,
-        }),
+        (ModelKind::Cnn, &[ref channels @ .., height, width])
+            if height >= 4 && width >= 4 && channels.len() < 2 =>
+        {
+            Ok(Architecture::Cnn {
+                channels: channels.first().copied().unwrap_or(1),
+                height,
+                width,
+                outputs,
+                scale,
+            })
+        }
         (ModelKind::Cnn, _) => {
             let message =
                 format!("--model cnn wants images of at least 4 by 4 pixels, not {shape:?}");
-            Err(crate::failure::Failure::Usage(message))
+            Err(Failure::Usage(message))
         }
         (ModelKind::Gpt, _) => {
             let message = "--model gpt wants --text";
-            Err(crate::failure::Failure::Usage(message.into()))
+            Err(Failure::Usage(message.into()))
         }
     }
 }

@@ -73,6 +73,8 @@ fn pictures(problem: &Problem, model: &Model, history: &History) -> Result<Vec<P
             let images = match (&problem.card.input, &x.shape()[..]) {
                 (Input::Digits, &[n, 64]) => Some(x.reshape([n, 8, 8])),
                 (Input::Images { .. }, _) => Some(x.clone()),
+                // The sheet is grey.
+                (Input::Folder { .. }, _) => Some(x.mean_axis(1)),
                 (_, &[_, 2]) => {
                     let classify = |points: &Value| model.predict(points);
                     let picture = plots::decision_boundary(&x, &y, classify)?;

@@ -29,29 +29,29 @@ static STOP: AtomicBool = AtomicBool::new(false);
 
 /// Trains, and writes a folder.
 pub fn run(arguments: Train) -> Result<Outcome> {
-    let mut console = Console::new(arguments.json, arguments.quiet);
+    let mut console = Console::new(arguments.output.json, arguments.output.quiet);
     check(&arguments)?;
     if let Some(threads) = arguments.threads {
         toygrad::set_num_threads(threads);
     }
-    let (mut settings, folder) = match &arguments.resume {
+    let (mut settings, folder) = match &arguments.output.resume {
         None => (arguments.clone(), None),
         Some(folder) => (saved_settings(folder)?, Some(folder.clone())),
     };
-    settings.save_every = arguments.save_every;
+    settings.output.save_every = arguments.output.save_every;
     let problem = Problem::load(&mut settings)?;
     check(&settings)?;
     let folder = match folder {
         Some(folder) => folder,
         None => {
-            let folder = folder::create(arguments.out.as_deref(), &problem.name)?;
+            let folder = folder::create(arguments.output.out.as_deref(), &problem.name)?;
             io::write_text(folder.join("settings.json"), &text(&settings))?;
             folder
         }
     };
     on_interrupt();
 
-    manual_seed(settings.seed);
+    manual_seed(settings.steps.seed);
     let model = problem.card.architecture.build();
     start(&settings, &problem, &model, &folder, &console);
     let begun = Instant::now();
@@ -77,23 +77,39 @@ pub fn saved_settings(folder: &Path) -> Result<Train> {
 /// That numbers are in their ranges.
 fn check(settings: &Train) -> Result<()> {
     let positive = |x: Option<f64>| x.is_none_or(|x| x > 0.0 && x.is_finite());
-    let share = settings.test.is_none_or(|x| x > 0.0 && x < 1.0);
-    require(settings.epochs != Some(0), "--epochs must be at least 1")?;
-    require(settings.batch != Some(0), "--batch must be at least 1")?;
-    require(settings.steps != Some(0), "--steps must be at least 1")?;
+    let share = settings.problem.test.is_none_or(|x| x > 0.0 && x < 1.0);
     require(
-        settings.patience != Some(0),
+        settings.steps.epochs != Some(0),
+        "--epochs must be at least 1",
+    )?;
+    require(
+        settings.steps.batch != Some(0),
+        "--batch must be at least 1",
+    )?;
+    require(
+        settings.steps.steps != Some(0),
+        "--steps must be at least 1",
+    )?;
+    require(
+        settings.steps.patience != Some(0),
         "--patience must be at least 1",
     )?;
     require(settings.threads != Some(0), "--threads must be at least 1")?;
     require(
-        !settings.hidden.contains(&0),
+        !settings.shape.hidden.contains(&0),
         "--hidden: a layer must have a width of at least 1",
     )?;
     require(share, "--test must be between 0 and 1")?;
-    require(positive(settings.rate), "--rate must be above 0")?;
     require(
-        settings.decay >= 0.0 && settings.decay.is_finite(),
+        settings
+            .problem
+            .resize
+            .is_none_or(|n| n > 0 && n <= 1 << 12),
+        "--resize must be at least 1, at most 4096",
+    )?;
+    require(positive(settings.steps.rate), "--rate must be above 0")?;
+    require(
+        settings.steps.decay >= 0.0 && settings.steps.decay.is_finite(),
         "--decay must be at least 0",
     )
 }
@@ -128,7 +144,7 @@ fn start(settings: &Train, problem: &Problem, model: &Model, folder: &Path, cons
         problem.train.len(),
         problem.test.len(),
         model.parameter_count(),
-        settings.seed
+        settings.steps.seed
     ));
     console.event(
         "start",
@@ -138,8 +154,8 @@ fn start(settings: &Train, problem: &Problem, model: &Model, folder: &Path, cons
             "test_samples": problem.test.len(),
             "model": title,
             "parameters": model.parameter_count(),
-            "epochs": settings.epochs,
-            "seed": settings.seed,
+            "epochs": settings.steps.epochs,
+            "seed": settings.steps.seed,
             "folder": folder,
         }),
     );
@@ -183,13 +199,13 @@ fn fit(
     folder: &Path,
     console: &mut Console,
 ) -> Result<History> {
-    let epochs = settings.epochs.unwrap_or(1);
-    let rate = settings.rate.unwrap_or(0.001);
-    let loader = Loader::new(problem.train.clone(), settings.batch.unwrap_or(32))
-        .shuffle(settings.seed)
-        .limit(settings.steps.unwrap_or(usize::MAX))
+    let epochs = settings.steps.epochs.unwrap_or(1);
+    let rate = settings.steps.rate.unwrap_or(0.001);
+    let loader = Loader::new(problem.train.clone(), settings.steps.batch.unwrap_or(32))
+        .shuffle(settings.steps.seed)
+        .limit(settings.steps.steps.unwrap_or(usize::MAX))
         .prefetch(2);
-    let mut optimizer = AdamW::new(model, rate).weight_decay(settings.decay);
+    let mut optimizer = AdamW::new(model, rate).weight_decay(settings.steps.decay);
     let steps = (loader.batches() as u64).saturating_mul(epochs);
     let mut schedule = Schedule::cosine(steps, 0.0);
     if let Architecture::Gpt { .. } = problem.card.architecture {
@@ -201,7 +217,7 @@ fn fit(
     let schedule = Scheduler::new(&optimizer, schedule)?;
     let checkpoint = Checkpoint::new(folder.join("checkpoint.safetensors"))
         .settings(text(settings))
-        .every(Duration::from_secs(settings.save_every))
+        .every(Duration::from_secs(settings.output.save_every))
         .part("model", model)
         .part("optimizer", &optimizer)
         .part("schedule", &schedule);
@@ -234,10 +250,10 @@ fn fit(
         .with(CsvLog::new(folder.join("metrics.csv")))
         .with(log)
         .with(console);
-    if settings.tensorboard {
+    if settings.output.tensorboard {
         fit = fit.with(TensorBoard::new(folder)?);
     }
-    if let Some(patience) = settings.patience {
+    if let Some(patience) = settings.steps.patience {
         let early = EarlyStopping::new("validation_loss", Goal::Least, patience);
         fit = fit.stop_early(early.restore_best(model));
     }

@@ -8,7 +8,8 @@ use crate::train;
 use crate::{Outcome, print};
 use serde_json::{Map, json};
 use std::path::Path;
-use toygrad::io::{self, Characters, Table, Target, Task};
+use toygrad::data::ImageFolder;
+use toygrad::io::{self, Characters, ImageOptions, Table, Target, Task};
 use toygrad::prelude::*;
 use toygrad::train::metrics::Confusion;
 
@@ -16,9 +17,7 @@ use toygrad::train::metrics::Confusion;
 pub fn predict(arguments: &Predict) -> Result<Outcome> {
     let (path, card, model) = model::load(&arguments.run)?;
     match (&card.input, &arguments.prompt, &arguments.data) {
-        (Input::Text { alphabet }, Some(prompt), _) => {
-            go_on(arguments, alphabet, prompt, &card, &model)?
-        }
+        (Input::Text { alphabet }, Some(prompt), _) => go_on(arguments, alphabet, prompt, &model)?,
         (Input::Text { .. }, None, _) => {
             return usage("this is a language model: give it a --prompt");
         }
@@ -62,6 +61,28 @@ fn read(path: &Path, card: &Card, data: &Path) -> Result<(Option<Table>, Value)>
                     let message = format!(
                         "images of {:?} pixels; the model wants {shape:?}",
                         &x.shape()[1..]
+                    );
+                    Err(Error::file(data, None, message).into())
+                }
+            }
+        }
+        Input::Folder { shape, resize } => {
+            let [channels, height, width] = *shape;
+            let options = ImageOptions {
+                grey: channels == 1,
+                size: resize.then_some([height, width]),
+            };
+            let x = match data.is_dir() {
+                true => problem::read_folder(data, options)?.1,
+                false => io::read_image(data, &options)?.unsqueeze(0),
+            };
+            match x.shape()[1..] == shape[..] {
+                true => Ok((None, x)),
+                false => {
+                    let message = format!(
+                        "is {} by {} pixels; the model wants {height} by {width}",
+                        x.shape()[2],
+                        x.shape()[3]
                     );
                     Err(Error::file(data, None, message).into())
                 }
@@ -119,36 +140,26 @@ fn answers(target: &Target, predictions: &Value) -> Result<String> {
 }
 
 /// Goes on with a text, character by character.
-fn go_on(
-    arguments: &Predict,
-    alphabet: &str,
-    prompt: &str,
-    card: &Card,
-    model: &Model,
-) -> Result<()> {
+fn go_on(arguments: &Predict, alphabet: &str, prompt: &str, model: &Model) -> Result<()> {
     let temperature = arguments.temperature;
     require(
         temperature >= 0.0 && temperature.is_finite(),
         "--temperature must be at least 0",
     )?;
-    let context = match card.architecture {
-        model::Architecture::Gpt { context, .. } => context,
-        _ => 1,
+    let Model::Gpt(model) = model else {
+        return usage("this is no language model: give it --data");
     };
     let characters = Characters::of(alphabet);
-    let mut tokens = characters.encode(if prompt.is_empty() { "\n" } else { prompt })?;
+    let tokens = characters.encode(if prompt.is_empty() { "\n" } else { prompt })?;
     manual_seed(arguments.seed);
     let draws = Value::rand_dtype([arguments.length], DType::F64).to_vec::<f64>()?;
+    let mut draws = draws.into_iter();
     print(prompt);
-    for draw in draws {
-        let seen = &tokens[tokens.len().saturating_sub(context)..];
-        let x = Value::from_slice(seen, [1, seen.len()]);
-        let scores = eval(|| no_grad(|| model.forward(&x)));
-        let last = scores.narrow(1, seen.len() - 1, 1).flatten();
-        let next = choose(&last.to_vec::<f64>()?, temperature, draw);
-        tokens.push(next as i64);
+    model.generate(&tokens, arguments.length, |scores| {
+        let next = choose(scores, temperature, draws.next().unwrap_or(0.0));
         print(&characters.decode(&[next as i64]));
-    }
+        next
+    })?;
     print("\n");
     Ok(())
 }
@@ -176,17 +187,31 @@ fn choose(scores: &[f64], temperature: f64, draw: f64) -> usize {
 pub fn evaluate(arguments: &Evaluate) -> Result<Outcome> {
     let (path, card, model) = model::load(&arguments.run)?;
     let target = card.target(&path)?;
-    let (x, y) = match (&arguments.data, &card.input) {
+    let (x, y) = match (&arguments.files.data, &card.input) {
         (None, _) => {
             let mut settings = train::saved_settings(&arguments.run)?;
             let test = Problem::load(&mut settings)?.test;
             (test.inputs()?, test.targets()?)
         }
         (Some(data), Input::Images { .. }) => {
-            let Some(labels) = &arguments.labels else {
+            let Some(labels) = &arguments.files.labels else {
                 return usage("images want --labels");
             };
             let (_, y) = problem::read_images(data, labels)?;
+            (read(&path, &card, data)?.1, y)
+        }
+        (Some(data), Input::Folder { .. }) => {
+            let classes = ImageFolder::open(data, ImageOptions::default())?;
+            if target.as_ref().map(|t| &t.task)
+                != Some(&Task::Classification(classes.classes().to_vec()))
+            {
+                let message = format!(
+                    "has the classes {:?}, not those of the model",
+                    classes.classes()
+                );
+                return Err(Error::file(data, None, message).into());
+            }
+            let y = classes.files().iter().map(|(_, class)| *class).collect();
             (read(&path, &card, data)?.1, y)
         }
         (Some(data), _) => {

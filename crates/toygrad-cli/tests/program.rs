@@ -1,6 +1,6 @@
 //! The program as its users run it.
 
-use serde_json::Value as Json;
+use serde_json::{Value as Json, json};
 use std::fs;
 use std::path::PathBuf;
 use std::process::{Command, Output};
@@ -265,6 +265,65 @@ fn tables_are_learned_and_predicted() {
 }
 
 #[test]
+fn data_that_makes_no_sense_is_said() {
+    let folder = Folder::new("nonsense");
+    let table = |target: fn(usize) -> String| -> String {
+        let rows = (0..20).map(|i| format!("{i},{}\n", target(i)));
+        format!("a,b\n{}", rows.collect::<String>())
+    };
+    let gap = |i| match i {
+        6 => String::new(),
+        i => (i % 2).to_string(),
+    };
+    for (name, content) in [
+        ("empty.csv", String::new()),
+        ("head.csv", "a,b\n".into()),
+        ("one.csv", table(|_| "x".into())),
+        ("same.csv", table(|_| "5".into())),
+        ("gap.csv", table(gap)),
+        ("empty.txt", String::new()),
+        (
+            "x.idx",
+            "\0\0\x08\x03\0\0\0\x01\0\0\0\x04\0\0\0\x04aaaabbbbccccdddd".into(),
+        ),
+        ("zero.idx", "\0\0\x08\x01\0\0\0\x01\0".into()),
+        ("two.idx", "\0\0\x08\x01\0\0\0\x02\0\x01".into()),
+    ] {
+        fs::write(folder.0.join(name), content).unwrap();
+    }
+    for (arguments, code, part) in [
+        ("--data empty.csv", 1, "is empty"),
+        ("--data head.csv", 1, "no row"),
+        ("--data one.csv", 1, "has 1 class; at least 2 are wanted"),
+        ("--data same.csv", 1, "has 1 class; at least 2 are wanted"),
+        ("--data gap.csv", 1, "line 8, column 2 (b): no value"),
+        ("--text empty.txt", 1, "0 characters are too few"),
+        ("--data x.idx --labels zero.idx", 2, "all labels are 0"),
+        (
+            "--data x.idx --labels two.idx",
+            1,
+            "labels [2] u8 for images [1, 4, 4]",
+        ),
+        ("--rate 0", 2, "--rate must be above 0"),
+        ("--rate nan", 2, "--rate must be above 0"),
+    ] {
+        let output = folder.toygrad(&format!("train {arguments}"));
+        let text = String::from_utf8_lossy(&output.stderr);
+        assert_eq!(output.status.code(), Some(code), "{arguments}: {text}");
+        assert!(text.contains(part), "{arguments}: {text}");
+    }
+    assert!(!folder.0.join("runs").exists());
+    // A batch larger than the data is all of it; a number that is always the same is learned.
+    for arguments in [
+        "--data gap.csv --drop-missing --batch 100000",
+        "--data same.csv --task regression",
+    ] {
+        let events = folder.events(&format!("train {arguments} --epochs 1"));
+        assert!(events.last().unwrap()["final_loss"].is_f64());
+    }
+}
+
+#[test]
 fn images_are_learned() {
     let folder = Folder::new("images");
     // Bright above or bright below.
@@ -303,6 +362,92 @@ fn images_are_learned() {
         (count(b"Conv"), count(b"MaxPool"), count(b"Slice")),
         (2, 2, 0)
     );
+}
+
+/// A grey image of 8 by 8 pixels as PNG, its data stored, not packed.
+fn png(pixels: &[[u8; 8]; 8]) -> Vec<u8> {
+    let mut data: Vec<u8> = Vec::new();
+    for row in pixels {
+        data.push(0);
+        data.extend(row);
+    }
+    let mut zlib = flate2::write::ZlibEncoder::new(Vec::new(), flate2::Compression::none());
+    std::io::Write::write_all(&mut zlib, &data).unwrap();
+    let header = [0, 0, 0, 8, 0, 0, 0, 8, 8, 0, 0, 0, 0];
+    let mut png = b"\x89PNG\r\n\x1a\n".to_vec();
+    for (kind, content) in [
+        (b"IHDR", header.to_vec()),
+        (b"IDAT", zlib.finish().unwrap()),
+        (b"IEND", vec![]),
+    ] {
+        let mut crc = flate2::Crc::new();
+        crc.update(kind);
+        crc.update(&content);
+        png.extend((content.len() as u32).to_be_bytes());
+        png.extend(kind);
+        png.extend(content);
+        png.extend(crc.sum().to_be_bytes());
+    }
+    png
+}
+
+#[test]
+fn a_folder_of_images_is_learned() {
+    let folder = Folder::new("pictures");
+    for (class, bright) in [("below", 1), ("above", 0)] {
+        fs::create_dir_all(folder.0.join("data").join(class)).unwrap();
+        for i in 0..20u8 {
+            let row = |row: u8| [if row / 4 == bright { 200 + i } else { i }; 8];
+            let pixels = [0, 1, 2, 3, 4, 5, 6, 7].map(row);
+            let file = format!("data/{class}/{i}.png");
+            fs::write(folder.0.join(file), png(&pixels)).unwrap();
+        }
+    }
+    let run = "train --data data --model cnn --epochs 10 --out run";
+    let events = folder.events(run);
+    assert_eq!(events.last().unwrap()["test_accuracy"], 1.0);
+    let output = folder.toygrad("predict run --data data/below/3.png");
+    let text = String::from_utf8(output.stdout).unwrap();
+    assert!(text.lines().nth(1).unwrap().starts_with("below,"), "{text}");
+    let output = folder.toygrad("evaluate run --data data --json");
+    let json: Json = serde_json::from_slice(&output.stdout).unwrap();
+    assert_eq!(
+        (&json["samples"], &json["test_accuracy"]),
+        (&json!(40), &json!(1.0))
+    );
+    let text = String::from_utf8(folder.toygrad("graph run").stdout).unwrap();
+    assert!(text.contains("matmul"), "{text}");
+    folder.events("train --data data --resize 12 --epochs 1 --hidden 4 --out resized");
+    assert!(
+        folder
+            .toygrad("predict resized --data data")
+            .status
+            .success()
+    );
+
+    fs::write(folder.0.join("data/above/3.png"), "no image").unwrap();
+    fs::create_dir_all(folder.0.join("other/cat")).unwrap();
+    fs::copy(
+        folder.0.join("data/above/4.png"),
+        folder.0.join("other/cat/1.png"),
+    )
+    .unwrap();
+    for (arguments, code, part) in [
+        (run, 1, "3.png: cannot be read as a PNG"),
+        ("train --data other", 1, "has 1 class, cat"),
+        ("evaluate run --data other", 1, "not those of the model"),
+        (
+            "train --data things.csv --resize 8",
+            2,
+            "--resize is for folders",
+        ),
+        ("train --data data --resize 0", 2, "--resize"),
+    ] {
+        let output = folder.toygrad(arguments);
+        let text = String::from_utf8_lossy(&output.stderr);
+        assert_eq!(output.status.code(), Some(code), "{arguments}: {text}");
+        assert!(text.contains(part), "{arguments}: {text}");
+    }
 }
 
 #[test]
@@ -401,6 +546,46 @@ fn a_killed_run_ends_with_the_same_bits() {
     }
     let weights = |run: &str| fs::read(folder.0.join(run).join("model.safetensors")).unwrap();
     assert_eq!(weights("straight"), weights("killed"));
+}
+
+/// The system refuses to write more, in the middle of a run: the checkpoint before is whole, nothing
+/// half-written stays, and with room again the run ends as if nothing had been.
+#[cfg(unix)]
+#[test]
+fn a_full_disk_costs_nothing_but_time() {
+    let folder = Folder::new("full");
+    let run = "--epochs 80 --steps 2 --hidden 1 --test 0.5 --save-every 0 --quiet";
+    let done = folder.toygrad(&format!("{run} --out straight"));
+    assert!(done.status.success(), "{done:?}");
+    let checkpoint = |run: &str| folder.0.join(run).join("checkpoint.safetensors");
+    let whole = fs::metadata(checkpoint("straight")).unwrap().len();
+
+    // A checkpoint grows with the epochs; no file may become longer than half of the last one
+    // (in the units of `ulimit`). Ignored, the signal leaves the error to the program.
+    let limited = Command::new("sh")
+        .args(["-c", "trap '' XFSZ; ulimit -f \"$0\"; exec \"$@\""])
+        .arg((whole / 2 / 512).to_string())
+        .arg(env!("CARGO_BIN_EXE_toygrad"))
+        .args(format!("{run} --out full").split_whitespace())
+        .current_dir(&folder.0)
+        .output()
+        .unwrap();
+    let message = String::from_utf8_lossy(&limited.stderr);
+    assert_eq!(limited.status.code(), Some(1), "{message}");
+    assert!(
+        message.contains("full/checkpoint.safetensors") && message.contains("make room"),
+        "{message}"
+    );
+    let state = toygrad::train::Checkpoint::read(checkpoint("full")).unwrap();
+    assert!((2..79).contains(&state.epoch), "{state:?}");
+    for file in fs::read_dir(folder.0.join("full")).unwrap() {
+        let name = file.unwrap().file_name();
+        assert!(!name.to_string_lossy().ends_with(".tmp"), "{name:?}");
+    }
+    let resumed = folder.toygrad("train --resume full --quiet");
+    assert!(resumed.status.success(), "{resumed:?}");
+    let weights = |run: &str| fs::read(folder.0.join(run).join("model.safetensors")).unwrap();
+    assert_eq!(weights("straight"), weights("full"));
 }
 
 #[test]

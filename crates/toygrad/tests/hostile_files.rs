@@ -244,3 +244,21 @@ fn text() {
         Characters::of(&text).encode(&text).map(drop)
     });
 }
+
+#[cfg(feature = "images")]
+#[test]
+fn images() {
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/files/images");
+    let names = [
+        "sea/palette.png",
+        "sea/rgb.png",
+        "sky/grey16.png",
+        "sky/plain.jpg",
+    ];
+    let files = names.map(|name| fs::read(folder.join(name)).unwrap());
+    attack("images", &files, 4000, |path| {
+        let size = Some([5, 3]);
+        io::read_image(path, &io::ImageOptions { grey: false, size })?;
+        io::read_image(path, &io::ImageOptions::default()).map(drop)
+    });
+}

@@ -7,7 +7,7 @@ use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 use std::time::Duration;
 use toygrad::data::{self, Arrays, Loader};
 use toygrad::nn::Dropout;
-use toygrad::optim::{Schedule, Scheduler};
+use toygrad::optim::{Plateau, Schedule, Scheduler};
 use toygrad::prelude::*;
 use toygrad::train::{
     Callback, Checkpoint, CsvLog, EarlyStopping, Ended, Fit, Goal, History, JsonLines, Next,
@@ -98,6 +98,79 @@ fn an_interrupted_run_ends_with_the_bits_of_one_that_is_not() {
     assert_eq!(weights, again);
     fs::remove_file(straight_file).unwrap();
     fs::remove_file(file).unwrap();
+}
+
+/// Trains eight epochs with a plateau of the validation loss, as far as `steps`.
+fn train_to_a_plateau(file: &Path, steps: u64) -> (History, Vec<f32>) {
+    manual_seed(5);
+    let model = Mlp::new(&[2, 16, 2], Activation::Relu);
+    let optimizer = Adam::new(&model, 0.5);
+    let plateau = Plateau::new(&optimizer, 0.3, 0);
+    let stop = AtomicBool::new(false);
+    let checkpoint = Checkpoint::new(file)
+        .every(Duration::ZERO)
+        .part("model", &model)
+        .part("optimizer", &optimizer)
+        .part("plateau", &plateau);
+    let (x, y) = data::moons(60, 0.3, 2);
+    let loss = |x: &Value, y: &Value| cross_entropy(model.forward(x), y);
+    let step = compile(|(x, y): (Value, Value)| optimizer.minimize(&loss(&x, &y)));
+    let history = Fit::new(8)
+        .plateau("validation_loss", &plateau)
+        .checkpoint(checkpoint)
+        .stop_when(&stop)
+        .with(After(steps, &stop))
+        .run(
+            &moons(),
+            |batch| step.call(batch)?.item(),
+            || Ok(vec![("validation_loss", loss(&x, &y).item()?)]),
+        )
+        .unwrap();
+    (history, model.layers[0].weight.value().to_vec().unwrap())
+}
+
+#[test]
+fn a_plateau_lowers_the_rate_and_is_resumed() {
+    let (straight_file, file) = (path("plateau"), path("plateau-resumed"));
+    let (straight, weights) = train_to_a_plateau(&straight_file, u64::MAX);
+    let rates: Vec<f64> = straight
+        .records
+        .iter()
+        .map(|r| r.learning_rate.unwrap())
+        .collect();
+    // It falls more than once, and not in each epoch.
+    let falls = rates.windows(2).filter(|pair| pair[1] < pair[0]).count();
+    assert!((2..7).contains(&falls), "{rates:?}");
+    for steps in [8, 1, 12, 7] {
+        assert_eq!(train_to_a_plateau(&file, steps).0.ended, Ended::Interrupted);
+    }
+    let (resumed, again) = train_to_a_plateau(&file, u64::MAX);
+    assert_eq!(timeless(&straight), timeless(&resumed));
+    assert_eq!(weights, again);
+    fs::remove_file(straight_file).unwrap();
+    fs::remove_file(file).unwrap();
+}
+
+#[test]
+fn a_plateau_that_cannot_be_is_said() {
+    let sgd = Sgd::new(&Parameter::new(0.0), 0.1);
+    let plateau = Plateau::new(&sgd, 0.1, 1);
+    let message = |fit: Fit| {
+        let run = fit.run(&moons(), |_| Ok(1.0), || Ok(vec![]));
+        run.unwrap_err().to_string()
+    };
+    let nothing = message(Fit::new(1).plateau("nothing", &plateau));
+    assert!(
+        nothing.contains("a plateau watches \"nothing\""),
+        "{nothing}"
+    );
+    let schedule = Scheduler::new(&sgd, Schedule::exponential(0.5)).unwrap();
+    let both = message(
+        Fit::new(1)
+            .schedule(&schedule)
+            .plateau("train_loss", &plateau),
+    );
+    assert!(both.contains("both set the learning rate"), "{both}");
 }
 
 #[test]

@@ -18,6 +18,8 @@
 mod dataset;
 #[cfg(feature = "files")]
 mod digits;
+#[cfg(feature = "images")]
+mod images;
 mod loader;
 pub(crate) mod random;
 mod scale;
@@ -27,6 +29,8 @@ mod synthetic;
 pub use dataset::{Arrays, Dataset, Rows, Text};
 #[cfg(feature = "files")]
 pub use digits::digits;
+#[cfg(feature = "images")]
+pub use images::ImageFolder;
 pub use loader::{Epoch, Loader};
 pub use scale::{Method, Scaler};
 pub use split::{k_fold, shuffled, split, stratified_split};

@@ -25,7 +25,9 @@ fn explain(path: &Path, doing: &str, e: &io::Error) -> Error {
     let hint = match e.kind() {
         io::ErrorKind::NotFound => "; check the path",
         io::ErrorKind::PermissionDenied => "; check the permissions of the file and its folder",
-        io::ErrorKind::StorageFull => "; make room on the disk (what was there before is kept)",
+        io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded | io::ErrorKind::FileTooLarge => {
+            "; make room on the disk (what was there before is kept)"
+        }
         _ => "",
     };
     fault(path, format!("cannot {doing}: {e}{hint}"))

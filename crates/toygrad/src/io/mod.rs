@@ -1,5 +1,5 @@
-//! Files: tensors (safetensors, NPY, NPZ, IDX), tables (CSV), text, and models for other runtimes
-//! (ONNX).
+//! Files: tensors (safetensors, NPY, NPZ, IDX), tables (CSV), text, images (feature `images`: PNG,
+//! JPEG), and models for other runtimes (feature `onnx`).
 //!
 //! What is read is checked before memory is asked for; a fault names the file, the place and what
 //! to do. What is written appears whole or not at all: it goes to a temporary name beside the
@@ -21,6 +21,8 @@
 mod csv;
 mod file;
 mod idx;
+#[cfg(feature = "images")]
+mod image;
 mod model;
 mod npy;
 mod npz;
@@ -34,6 +36,8 @@ mod text;
 pub use csv::{Column, Content, CsvOptions, Table, read_csv, read_csv_with};
 pub use file::{write_atomically, write_text};
 pub use idx::read_idx;
+#[cfg(feature = "images")]
+pub use image::{ImageOptions, read_image};
 pub use model::{Report, load, load_with, save, save_with};
 pub use npy::{read_npy, write_npy};
 pub use npz::{read_npz, write_npz};

@@ -199,7 +199,17 @@ impl MultiheadAttention {
     /// mask broadcasts to `[n, heads, t, s]`, as in [`scaled_dot_product_attention`].
     #[track_caller]
     pub fn attend(&self, query: &Value, key: &Value, value: &Value, mask: Option<&Value>) -> Value {
-        match self.attended(query, key, value, mask) {
+        match self.attended(query, key, value, mask, None) {
+            Ok(y) | Err(y) => y,
+        }
+    }
+
+    /// Self-attention of positions `[n, t, size]` that come after those of the cache, to these and
+    /// to themselves; the cache then has them too. With [`causal`](MultiheadAttention::causal), the
+    /// parts of a sequence one after another give what the whole gives.
+    #[track_caller]
+    pub fn attend_cached(&self, x: &Value, cache: &mut KvCache) -> Value {
+        match self.attended(x, x, x, None, Some(cache)) {
             Ok(y) | Err(y) => y,
         }
     }
@@ -211,6 +221,7 @@ impl MultiheadAttention {
         key: &Value,
         value: &Value,
         mask: Option<&Value>,
+        cache: Option<&mut KvCache>,
     ) -> Result<Value, Value> {
         for v in [query, key, value, &self.in_proj_weight.value()] {
             if v.error().is_some() {
@@ -249,8 +260,12 @@ impl MultiheadAttention {
         let mut k = project(key, 1, self.kv_heads);
         let mut v = project(value, 2, self.kv_heads);
         if let Some(base) = self.rotary {
-            q = rotary(&q, base, 0);
-            k = rotary(&k, base, 0);
+            let offset = cache.as_ref().map_or(0, |c| c.len());
+            q = rotary(&q, base, offset);
+            k = rotary(&k, base, offset);
+        }
+        if let Some(cache) = cache {
+            (k, v) = cache.extended(k, v)?;
         }
         if self.kv_heads != self.heads {
             let shared = |x: &Value| {
@@ -263,7 +278,7 @@ impl MultiheadAttention {
             };
             (k, v) = (shared(&k), shared(&v));
         }
-        let (t, s) = (query.shape()[1], key.shape()[1]);
+        let (t, s) = (query.shape()[1], k.shape()[2]);
         let mask = match (self.causal, mask) {
             (false, mask) => mask.cloned(),
             (true, None) => Some(causal_mask(t, s)),
@@ -273,6 +288,60 @@ impl MultiheadAttention {
         let y = attend(&q, &k, &v, mask.as_ref(), self.dropout);
         let y = y.transpose(1, 2).reshape(query.shape());
         Ok(self.out_proj.forward(&y))
+    }
+}
+
+/// The keys and values of positions that causal attention has seen, so that those after them are
+/// computed alone: what makes it cheap to generate text. See
+/// [`MultiheadAttention::attend_cached`]; [`Gpt::generate`](super::Gpt::generate) uses it.
+///
+/// ```
+/// use toygrad::prelude::*;
+/// use toygrad::nn::{KvCache, MultiheadAttention};
+/// let layer = MultiheadAttention::new(8, 2).causal(true);
+/// let x = Value::randn([1, 3, 8]);
+/// let mut cache = KvCache::default();
+/// let first = layer.attend_cached(&x.narrow(1, 0, 2), &mut cache);
+/// let last = layer.attend_cached(&x.narrow(1, 2, 1), &mut cache);
+/// let parts = Value::concat([first, last], 1).to_vec::<f32>()?;
+/// let whole = layer.forward(&x).to_vec::<f32>()?;
+/// assert!(parts.iter().zip(whole).all(|(a, b)| (a - b).abs() < 1e-6));
+/// assert_eq!(cache.len(), 3);
+/// # Ok::<(), toygrad::Error>(())
+/// ```
+#[derive(Clone, Debug, Default)]
+pub struct KvCache(Option<[Value; 2]>);
+
+impl KvCache {
+    /// How many positions it has seen.
+    pub fn len(&self) -> usize {
+        self.0.as_ref().map_or(0, |[keys, _]| keys.shape()[2])
+    }
+
+    /// Whether it has seen none.
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+
+    /// Keys and values of all positions, `[n, heads, time, features]` each; none at first. They
+    /// are worth computing (with [`evaluate`](crate::evaluate)) along with what attention gives,
+    /// so that the next positions begin from numbers.
+    pub fn values(&self) -> &[Value] {
+        self.0.as_ref().map_or(&[], |pair| &pair[..])
+    }
+
+    /// With these keys and values at the end; gives all, or the mistake of other shapes.
+    #[track_caller]
+    fn extended(&mut self, keys: Value, values: Value) -> Result<(Value, Value), Value> {
+        let [keys, values] = match &self.0 {
+            None => [keys, values],
+            Some([k, v]) => [Value::concat([k, &keys], 2), Value::concat([v, &values], 2)],
+        };
+        if let Some(mistake) = [&keys, &values].into_iter().find(|v| v.error().is_some()) {
+            return Err(mistake.clone());
+        }
+        self.0 = Some([keys.clone(), values.clone()]);
+        Ok((keys, values))
     }
 }
 

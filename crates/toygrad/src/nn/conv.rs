@@ -55,6 +55,80 @@ pub struct Conv<const N: usize> {
     pub bias: Option<Parameter>,
     #[module(skip)]
     options: Options<N>,
+    #[module(skip)]
+    padding_mode: PaddingMode,
+}
+
+/// What a convolution sees beyond the edges of its input: PyTorch's `padding_mode`. Of `1 2 3`,
+/// with two positions on both sides:
+///
+/// ```
+/// use toygrad::prelude::*;
+/// use toygrad::nn::{Conv1d, PaddingMode};
+/// let x = Value::from([[[1.0f32, 2.0, 3.0]]]);
+/// let seen = |mode| -> Result<Vec<f32>> {
+///     let layer = Conv1d::new(1, 1, 1).padding(2).padding_mode(mode).without_bias();
+///     layer.weight.set(Value::ones([1, 1, 1]))?;
+///     layer.forward(&x).to_vec()
+/// };
+/// assert_eq!(seen(PaddingMode::Zeros)?, [0.0, 0.0, 1.0, 2.0, 3.0, 0.0, 0.0]);
+/// assert_eq!(seen(PaddingMode::Reflect)?, [3.0, 2.0, 1.0, 2.0, 3.0, 2.0, 1.0]);
+/// assert_eq!(seen(PaddingMode::Replicate)?, [1.0, 1.0, 1.0, 2.0, 3.0, 3.0, 3.0]);
+/// assert_eq!(seen(PaddingMode::Circular)?, [2.0, 3.0, 1.0, 2.0, 3.0, 1.0, 2.0]);
+/// # Ok::<(), toygrad::Error>(())
+/// ```
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum PaddingMode {
+    /// Zeros.
+    #[default]
+    Zeros,
+    /// The input mirrored at its first and last positions, which are not repeated: less padding
+    /// than the input is long.
+    Reflect,
+    /// The first and the last position again and again.
+    Replicate,
+    /// The input from its other end: no more padding than the input is long.
+    Circular,
+}
+
+impl PaddingMode {
+    /// x with so many positions on both sides of each spatial axis.
+    #[track_caller]
+    fn pad<const N: usize>(self, x: &Value, padding: [usize; N]) -> Value {
+        if padding == [0; N] {
+            return x.clone();
+        }
+        if self == PaddingMode::Zeros {
+            let widths = padding.map(|p| (p, p));
+            return x.pad([&[(0, 0), (0, 0)], &widths[..]].concat());
+        }
+        let mut x = x.clone();
+        for (i, p) in padding.into_iter().enumerate() {
+            let n = x.shape()[2 + i];
+            let most = match self {
+                PaddingMode::Reflect => n.checked_sub(1),
+                PaddingMode::Circular => Some(n),
+                _ => (n > 0).then_some(usize::MAX),
+            };
+            if most.is_none_or(|most| p > most) {
+                return init::mistake(format!(
+                    "{self:?} padding of {padding:?} is more than {:?} has",
+                    &x.shape()[2..]
+                ));
+            }
+            let (n, p) = (n as i64, p as i64);
+            let position = |i: i64| match self {
+                PaddingMode::Circular => i.rem_euclid(n),
+                PaddingMode::Reflect => (n - 1) - (n - 1 - i.abs()).abs(),
+                _ => i.clamp(0, n - 1),
+            };
+            if p > 0 {
+                let index: Value = (-p..n + p).map(position).collect();
+                x = x.index_select(2 + i as isize, index);
+            }
+        }
+        x
+    }
 }
 
 /// Where windows lie.
@@ -154,6 +228,63 @@ impl<const N: usize> Options<N> {
     }
 }
 
+/// The setters that convolutions and transposed convolutions have in common; `first` and `second`
+/// are the channels that come first and second in the weight's shape.
+macro_rules! setters {
+    ($conv:ident, [$first:ident, $second:ident], stride: $stride:literal, padding: $padding:literal) => {
+        impl<const N: usize> $conv<N> {
+            #[doc = $stride]
+            pub fn stride(mut self, stride: impl Into<Each<N>>) -> Self {
+                self.options.stride = stride.into().0;
+                self
+            }
+
+            #[doc = $padding]
+            pub fn padding(mut self, padding: impl Into<Each<N>>) -> Self {
+                self.options.padding = padding.into().0;
+                self
+            }
+
+            /// With the positions of a kernel this far apart.
+            pub fn dilation(mut self, dilation: impl Into<Each<N>>) -> Self {
+                self.options.dilation = dilation.into().0;
+                self
+            }
+
+            /// With channels in groups that do not see each other; draws new weights. As many
+            /// groups as inputs make a depthwise convolution.
+            #[track_caller]
+            pub fn groups(mut self, groups: usize) -> Self {
+                self.options.groups = groups;
+                let (weight, bias) = self
+                    .options
+                    .weights(self.options.$first, self.options.$second);
+                self.weight = weight;
+                self.bias = self.bias.map(|_| bias);
+                self
+            }
+
+            /// The same without a bias.
+            pub fn without_bias(self) -> Self {
+                $conv { bias: None, ..self }
+            }
+        }
+    };
+}
+setters!(
+    Conv,
+    [outputs, inputs],
+    stride: "With windows this far apart.",
+    padding: "With so many positions on both sides of each axis: zeros, or what \
+              [`padding_mode`](Conv::padding_mode) says."
+);
+setters!(
+    ConvTranspose,
+    [inputs, outputs],
+    stride: "With outputs of neighbouring positions this far apart.",
+    padding: "With so much cut from both ends of each axis of the output."
+);
+
 impl<const N: usize> Conv<N> {
     /// Of `inputs` to `outputs` channels, with stride 1, no padding, dilation 1, one group. Sizes
     /// are one number for all axes or one for each: `3`, `[3, 5]`.
@@ -165,43 +296,14 @@ impl<const N: usize> Conv<N> {
             weight,
             bias: Some(bias),
             options,
+            padding_mode: PaddingMode::Zeros,
         }
     }
 
-    /// With windows this far apart.
-    pub fn stride(mut self, stride: impl Into<Each<N>>) -> Self {
-        self.options.stride = stride.into().0;
+    /// With another kind of padding than zeros.
+    pub fn padding_mode(mut self, mode: PaddingMode) -> Self {
+        self.padding_mode = mode;
         self
-    }
-
-    /// With so many zeros on both sides of each axis.
-    pub fn padding(mut self, padding: impl Into<Each<N>>) -> Self {
-        self.options.padding = padding.into().0;
-        self
-    }
-
-    /// With the positions of a window this far apart.
-    pub fn dilation(mut self, dilation: impl Into<Each<N>>) -> Self {
-        self.options.dilation = dilation.into().0;
-        self
-    }
-
-    /// With channels in groups that do not see each other; draws new weights. As many groups as
-    /// inputs make a depthwise convolution.
-    #[track_caller]
-    pub fn groups(mut self, groups: usize) -> Self {
-        self.options.groups = groups;
-        let (weight, bias) = self
-            .options
-            .weights(self.options.outputs, self.options.inputs);
-        self.weight = weight;
-        self.bias = self.bias.map(|_| bias);
-        self
-    }
-
-    /// The same without a bias.
-    pub fn without_bias(self) -> Self {
-        Conv { bias: None, ..self }
     }
 }
 
@@ -214,25 +316,21 @@ impl<const N: usize> Layer for Conv<N> {
         let o = &self.options;
         match o.check("convolution", x, &weight, [o.outputs, o.inputs]) {
             Some(mistake) => mistake,
-            None => with_bias(convolve(x, &weight, o), &self.bias),
+            None => {
+                let x = self.padding_mode.pad(x, o.padding);
+                with_bias(convolve(&x, &weight, o), &self.bias)
+            }
         }
     }
 }
 
-/// The convolution of an input and weights that fit.
+/// The convolution of a padded input and weights that fit.
 #[track_caller]
-fn convolve<const N: usize>(x: &Value, weight: &Value, o: &Options<N>) -> Value {
-    let (n, groups) = (x.shape()[0], o.groups);
-    let padded = match o.padding.iter().all(|&p| p == 0) {
-        true => x.clone(),
-        false => {
-            let widths = o.padding.map(|p| (p, p));
-            x.pad([&[(0, 0), (0, 0)], &widths[..]].concat())
-        }
-    };
+fn convolve<const N: usize>(padded: &Value, weight: &Value, o: &Options<N>) -> Value {
     if padded.error().is_some() {
-        return padded;
+        return padded.clone();
     }
+    let (n, groups) = (padded.shape()[0], o.groups);
     // [n, groups, channels of a group, positions of the padded input..]
     let grouped: Shape = [n, groups, o.inputs / groups]
         .into_iter()
@@ -375,46 +473,11 @@ impl<const N: usize> ConvTranspose<N> {
         }
     }
 
-    /// With outputs of neighbouring positions this far apart.
-    pub fn stride(mut self, stride: impl Into<Each<N>>) -> Self {
-        self.options.stride = stride.into().0;
-        self
-    }
-
-    /// With so much cut from both ends of each axis of the output.
-    pub fn padding(mut self, padding: impl Into<Each<N>>) -> Self {
-        self.options.padding = padding.into().0;
-        self
-    }
-
     /// With so much added to the end of each axis of the output, less than the stride: several
     /// lengths of a convolution's input give one output, and this says which.
     pub fn output_padding(mut self, padding: impl Into<Each<N>>) -> Self {
         self.output_padding = padding.into().0;
         self
-    }
-
-    /// With the positions of a kernel this far apart.
-    pub fn dilation(mut self, dilation: impl Into<Each<N>>) -> Self {
-        self.options.dilation = dilation.into().0;
-        self
-    }
-
-    /// With channels in groups that do not see each other; draws new weights.
-    #[track_caller]
-    pub fn groups(mut self, groups: usize) -> Self {
-        self.options.groups = groups;
-        let (weight, bias) = self
-            .options
-            .weights(self.options.inputs, self.options.outputs);
-        self.weight = weight;
-        self.bias = self.bias.map(|_| bias);
-        self
-    }
-
-    /// The same without a bias.
-    pub fn without_bias(self) -> Self {
-        ConvTranspose { bias: None, ..self }
     }
 }
 
@@ -458,7 +521,8 @@ impl<const N: usize> Layer for ConvTranspose<N> {
         if image.error().is_some() {
             return image;
         }
-        let y = convolve(&image, &weight, &adjoint);
+        let padded = PaddingMode::Zeros.pad(&image, o.padding);
+        let y = convolve(&padded, &weight, &adjoint);
         let transposed = vjp(&[y], std::slice::from_ref(x), [&image]).pop();
         with_bias(transposed.unwrap_or(image), &self.bias)
     }

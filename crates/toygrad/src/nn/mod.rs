@@ -24,6 +24,7 @@ mod attention;
 mod conv;
 mod dropout;
 mod embedding;
+mod gpt;
 pub mod init;
 mod linear;
 pub mod loss;
@@ -38,13 +39,15 @@ mod transformer;
 
 pub use activation::Activation;
 pub use attention::{
-    MultiheadAttention, causal_mask, padding_mask, rotary, scaled_dot_product_attention,
+    KvCache, MultiheadAttention, causal_mask, padding_mask, rotary, scaled_dot_product_attention,
 };
 pub use conv::{
     Conv, Conv1d, Conv2d, Conv3d, ConvTranspose, ConvTranspose1d, ConvTranspose2d, Each,
+    PaddingMode,
 };
 pub use dropout::Dropout;
 pub use embedding::Embedding;
+pub use gpt::Gpt;
 pub use linear::Linear;
 pub use mlp::Mlp;
 pub use module::{Layer, Module, Selection, eval, is_training, path};

@@ -108,133 +108,130 @@ impl Pool {
     }
 }
 
-/// The largest element of each window. Of equal ones, the first in reading order has the gradient.
-///
-/// ```
-/// use toygrad::prelude::*;
-/// use toygrad::nn::MaxPool2d;
-/// let x = Value::arange(0..16).cast(DType::F32).reshape([1, 1, 4, 4]);
-/// assert_eq!(MaxPool2d::new(2).forward(&x).to_vec::<f32>()?, [5.0, 7.0, 13.0, 15.0]);
-/// # Ok::<(), toygrad::Error>(())
-/// ```
-#[derive(Module, Clone, Copy, Debug)]
-pub struct MaxPool<const N: usize>(#[module(skip)] Windows<N>);
+/// Pooling by windows of a size: the struct, its setters, and the layer.
+macro_rules! pool {
+    ($(#[$doc:meta])* $name:ident, $how:expr, outside: $outside:expr, padding: $padding:literal) => {
+        $(#[$doc])*
+        #[derive(Module, Clone, Copy, Debug)]
+        pub struct $name<const N: usize>(#[module(skip)] Windows<N>);
 
-impl<const N: usize> MaxPool<N> {
-    /// Windows of this size, side by side.
-    pub fn new(size: impl Into<Each<N>>) -> Self {
-        MaxPool(Windows::new(size.into()))
-    }
-
-    /// With windows this far apart.
-    pub fn stride(mut self, stride: impl Into<Each<N>>) -> Self {
-        self.0.stride = stride.into().0;
-        self
-    }
-
-    /// With so many positions on both sides that are never the largest.
-    pub fn padding(mut self, padding: impl Into<Each<N>>) -> Self {
-        self.0.padding = padding.into().0;
-        self
-    }
-}
-
-impl<const N: usize> Layer for MaxPool<N> {
-    /// `[n, c, l..] -> [n, c, m..]` with `m = (l + 2 padding - size) / stride + 1`.
-    #[track_caller]
-    fn forward(&self, x: &Value) -> Value {
-        self.0.pool(x, f64::NEG_INFINITY, Pool::Max)
-    }
-}
-
-/// The mean of each window; padding counts as zeros.
-#[derive(Module, Clone, Copy, Debug)]
-pub struct AvgPool<const N: usize>(#[module(skip)] Windows<N>);
-
-impl<const N: usize> AvgPool<N> {
-    /// Windows of this size, side by side.
-    pub fn new(size: impl Into<Each<N>>) -> Self {
-        AvgPool(Windows::new(size.into()))
-    }
-
-    /// With windows this far apart.
-    pub fn stride(mut self, stride: impl Into<Each<N>>) -> Self {
-        self.0.stride = stride.into().0;
-        self
-    }
-
-    /// With so many zeros on both sides.
-    pub fn padding(mut self, padding: impl Into<Each<N>>) -> Self {
-        self.0.padding = padding.into().0;
-        self
-    }
-}
-
-impl<const N: usize> Layer for AvgPool<N> {
-    /// `[n, c, l..] -> [n, c, m..]` with `m = (l + 2 padding - size) / stride + 1`.
-    #[track_caller]
-    fn forward(&self, x: &Value) -> Value {
-        self.0.pool(x, 0.0, Pool::Mean)
-    }
-}
-
-/// The means of as many windows as are wanted, whatever the length of the input: window i of m goes
-/// from `floor(i l / m)` to `ceil((i + 1) l / m)`, as in PyTorch.
-///
-/// ```
-/// use toygrad::prelude::*;
-/// use toygrad::nn::AdaptiveAvgPool2d;
-/// let y = AdaptiveAvgPool2d::new(1).forward(&Value::ones([2, 8, 5, 7]));
-/// assert_eq!(y.shape()[..], [2, 8, 1, 1]);
-/// ```
-#[derive(Module, Clone, Copy, Debug)]
-pub struct AdaptiveAvgPool<const N: usize>(#[module(skip)] [usize; N]);
-
-impl<const N: usize> AdaptiveAvgPool<N> {
-    /// Outputs of this size.
-    pub fn new(size: impl Into<Each<N>>) -> Self {
-        AdaptiveAvgPool(size.into().0)
-    }
-}
-
-impl<const N: usize> Layer for AdaptiveAvgPool<N> {
-    /// `[n, c, l..] -> [n, c, size..]`.
-    #[track_caller]
-    fn forward(&self, x: &Value) -> Value {
-        adapt(x, self.0, |x, axis, windows| match windows {
-            Cut::Even(size) => Pool::Mean.along(x, axis, size, size),
-            Cut::Uneven { index, shares } => {
-                let behind = std::iter::repeat_n(1, x.rank() - 1 - axis);
-                let shape: Shape = shares.shape().iter().copied().chain(behind).collect();
-                let shares = shares.cast(x.dtype().to_float()).reshape(shape);
-                (x.index_select(axis as isize, index) * shares).sum_axis(axis + 1)
+        impl<const N: usize> $name<N> {
+            /// Windows of this size, side by side.
+            pub fn new(size: impl Into<Each<N>>) -> Self {
+                $name(Windows::new(size.into()))
             }
-        })
-    }
+
+            /// With windows this far apart.
+            pub fn stride(mut self, stride: impl Into<Each<N>>) -> Self {
+                self.0.stride = stride.into().0;
+                self
+            }
+
+            #[doc = $padding]
+            pub fn padding(mut self, padding: impl Into<Each<N>>) -> Self {
+                self.0.padding = padding.into().0;
+                self
+            }
+        }
+
+        impl<const N: usize> Layer for $name<N> {
+            /// `[n, c, l..] -> [n, c, m..]` with `m = (l + 2 padding - size) / stride + 1`.
+            #[track_caller]
+            fn forward(&self, x: &Value) -> Value {
+                self.0.pool(x, $outside, $how)
+            }
+        }
+    };
 }
 
-/// The largest elements of as many windows as are wanted; see [`AdaptiveAvgPool`].
-#[derive(Module, Clone, Copy, Debug)]
-pub struct AdaptiveMaxPool<const N: usize>(#[module(skip)] [usize; N]);
+pool!(
+    /// The largest element of each window. Of equal ones, the first in reading order has the
+    /// gradient.
+    ///
+    /// ```
+    /// use toygrad::prelude::*;
+    /// use toygrad::nn::MaxPool2d;
+    /// let x = Value::arange(0..16).cast(DType::F32).reshape([1, 1, 4, 4]);
+    /// assert_eq!(MaxPool2d::new(2).forward(&x).to_vec::<f32>()?, [5.0, 7.0, 13.0, 15.0]);
+    /// # Ok::<(), toygrad::Error>(())
+    /// ```
+    MaxPool,
+    Pool::Max,
+    outside: f64::NEG_INFINITY,
+    padding: "With so many positions on both sides that are never the largest."
+);
 
-impl<const N: usize> AdaptiveMaxPool<N> {
-    /// Outputs of this size.
-    pub fn new(size: impl Into<Each<N>>) -> Self {
-        AdaptiveMaxPool(size.into().0)
-    }
+pool!(
+    /// The mean of each window; padding counts as zeros.
+    ///
+    /// ```
+    /// use toygrad::prelude::*;
+    /// use toygrad::nn::AvgPool2d;
+    /// let x = Value::arange(0..16).cast(DType::F32).reshape([1, 1, 4, 4]);
+    /// assert_eq!(AvgPool2d::new(2).forward(&x).to_vec::<f32>()?, [2.5, 4.5, 10.5, 12.5]);
+    /// # Ok::<(), toygrad::Error>(())
+    /// ```
+    AvgPool,
+    Pool::Mean,
+    outside: 0.0,
+    padding: "With so many zeros on both sides."
+);
+
+/// Pooling to a number of windows: the struct, and the layer, with what becomes of a cut.
+macro_rules! adaptive_pool {
+    ($(#[$doc:meta])* $name:ident, $pool:expr) => {
+        $(#[$doc])*
+        #[derive(Module, Clone, Copy, Debug)]
+        pub struct $name<const N: usize>(#[module(skip)] [usize; N]);
+
+        impl<const N: usize> $name<N> {
+            /// Outputs of this size.
+            pub fn new(size: impl Into<Each<N>>) -> Self {
+                $name(size.into().0)
+            }
+        }
+
+        impl<const N: usize> Layer for $name<N> {
+            /// `[n, c, l..] -> [n, c, size..]`.
+            #[track_caller]
+            fn forward(&self, x: &Value) -> Value {
+                adapt(x, self.0, $pool)
+            }
+        }
+    };
 }
 
-impl<const N: usize> Layer for AdaptiveMaxPool<N> {
-    /// `[n, c, l..] -> [n, c, size..]`.
-    #[track_caller]
-    fn forward(&self, x: &Value) -> Value {
-        adapt(x, self.0, |x, axis, windows| match windows {
-            Cut::Even(size) => Pool::Max.along(x, axis, size, size),
-            // Windows that are shorter repeat their last element: no harm to the maximum.
-            Cut::Uneven { index, .. } => x.index_select(axis as isize, index).max_axis(axis + 1),
-        })
+adaptive_pool!(
+    /// The means of as many windows as are wanted, whatever the length of the input: window i of m
+    /// goes from `floor(i l / m)` to `ceil((i + 1) l / m)`, as in PyTorch.
+    ///
+    /// ```
+    /// use toygrad::prelude::*;
+    /// use toygrad::nn::AdaptiveAvgPool2d;
+    /// let y = AdaptiveAvgPool2d::new(1).forward(&Value::ones([2, 8, 5, 7]));
+    /// assert_eq!(y.shape()[..], [2, 8, 1, 1]);
+    /// ```
+    AdaptiveAvgPool,
+    |x, axis, windows| match windows {
+        Cut::Even(size) => Pool::Mean.along(x, axis, size, size),
+        Cut::Uneven { index, shares } => {
+            let behind = std::iter::repeat_n(1, x.rank() - 1 - axis);
+            let shape: Shape = shares.shape().iter().copied().chain(behind).collect();
+            let shares = shares.cast(x.dtype().to_float()).reshape(shape);
+            (x.index_select(axis as isize, index) * shares).sum_axis(axis + 1)
+        }
     }
-}
+);
+
+adaptive_pool!(
+    /// The largest elements of as many windows as are wanted; see [`AdaptiveAvgPool`].
+    AdaptiveMaxPool,
+    |x, axis, windows| match windows {
+        Cut::Even(size) => Pool::Max.along(x, axis, size, size),
+        // Windows that are shorter repeat their last element: no harm to the maximum.
+        Cut::Uneven { index, .. } => x.index_select(axis as isize, index).max_axis(axis + 1),
+    }
+);
 
 /// How an axis is cut.
 enum Cut {

@@ -1,6 +1,6 @@
 //! Transformer layers.
 
-use super::{Activation, Dropout, Layer, LayerNorm, Linear, Module, MultiheadAttention};
+use super::{Activation, Dropout, KvCache, Layer, LayerNorm, Linear, Module, MultiheadAttention};
 use crate::Value;
 
 /// Self-attention and a feed-forward network, each with a short cut and layer normalisation, with
@@ -76,8 +76,21 @@ impl TransformerEncoderLayer {
     /// [`scaled_dot_product_attention`](super::scaled_dot_product_attention).
     #[track_caller]
     pub fn masked(&self, x: &Value, mask: Option<&Value>) -> Value {
+        self.around(x, |x| self.self_attn.attend(x, x, x, mask))
+    }
+
+    /// Positions `[n, t, size]` that come after those of the cache; see
+    /// [`MultiheadAttention::attend_cached`].
+    #[track_caller]
+    pub fn cached(&self, x: &Value, cache: &mut KvCache) -> Value {
+        self.around(x, |x| self.self_attn.attend_cached(x, cache))
+    }
+
+    /// The layer around its attention.
+    #[track_caller]
+    fn around(&self, x: &Value, attend: impl FnOnce(&Value) -> Value) -> Value {
         let drop = Dropout::new(self.dropout);
-        let attention = |x: &Value| drop.forward(&self.self_attn.attend(x, x, x, mask));
+        let attention = |x: &Value| drop.forward(&attend(x));
         let network = |x: &Value| {
             let inner = drop.forward(&self.activation.forward(&self.linear1.forward(x)));
             drop.forward(&self.linear2.forward(&inner))

@@ -32,6 +32,8 @@ pub struct Adam {
     step: Parameter,
     exp_avg: Vec<Parameter>,
     exp_avg_sq: Vec<Parameter>,
+    /// The largest of the second moments so far; none without AMSGrad.
+    max_exp_avg_sq: Vec<Parameter>,
 }
 
 impl Adam {
@@ -47,6 +49,7 @@ impl Adam {
             step: scalar(0.0),
             exp_avg: common.zeros(),
             exp_avg_sq: common.zeros(),
+            max_exp_avg_sq: Vec::new(),
             common,
         }
     }
@@ -54,11 +57,17 @@ impl Adam {
     /// With these decays of the two moments, each in `[0, 1)`.
     #[track_caller]
     pub fn betas(mut self, first: f64, second: f64) -> Adam {
-        for beta in [first, second] {
-            self.common
-                .require((0.0..1.0).contains(&beta), "a beta is in [0, 1)", beta);
-        }
-        self.betas = (first, second);
+        self.betas = self.common.betas(first, second);
+        self
+    }
+
+    /// Whether the largest second moment so far divides, not the current one, so that steps do not
+    /// grow again (Reddi et al. 2018).
+    pub fn amsgrad(mut self, amsgrad: bool) -> Adam {
+        self.max_exp_avg_sq = match amsgrad {
+            true => self.common.zeros(),
+            false => Vec::new(),
+        };
         self
     }
 
@@ -78,6 +87,8 @@ impl Module for Adam {
         self.common.visit(prefix, "exp_avg", &self.exp_avg, visitor);
         self.common
             .visit(prefix, "exp_avg_sq", &self.exp_avg_sq, visitor);
+        self.common
+            .visit(prefix, "max_exp_avg_sq", &self.max_exp_avg_sq, visitor);
     }
 
     fn zero_grad(&self) {
@@ -99,7 +110,7 @@ impl Optimizer for Adam {
         let mut updates = vec![(self.step.clone(), t)];
         let cells = self.exp_avg.iter().zip(&self.exp_avg_sq);
         let parameters = self.common.parameters.iter().zip(cells);
-        for (((_, cell), (m, v)), g) in parameters.zip(gradients) {
+        for (i, (((_, cell), (m, v)), g)) in parameters.zip(gradients).enumerate() {
             let Some(g) = g else { continue };
             let (mut p, mut g) = (cell.value(), g.clone());
             match self.decoupled {
@@ -109,7 +120,15 @@ impl Optimizer for Adam {
             }
             let exp_avg = b1 * m.value() + (1.0 - b1) * &g;
             let exp_avg_sq = b2 * v.value() + (1.0 - b2) * (&g * &g);
-            let root = exp_avg_sq.sqrt() / spread.of(&p) + self.eps;
+            let size = match self.max_exp_avg_sq.get(i) {
+                None => exp_avg_sq.clone(),
+                Some(cell) => {
+                    let largest = cell.value().maximum(&exp_avg_sq);
+                    updates.push((cell.clone(), largest.clone()));
+                    largest
+                }
+            };
+            let root = size.sqrt() / spread.of(&p) + self.eps;
             let p = &p - step_size.of(&p) * (&exp_avg / root);
             updates.extend([
                 (cell.clone(), p),
@@ -147,6 +166,11 @@ impl AdamW {
     #[track_caller]
     pub fn eps(self, eps: f64) -> AdamW {
         AdamW(self.0.eps(eps))
+    }
+
+    /// Whether the largest second moment so far divides; see [`Adam::amsgrad`].
+    pub fn amsgrad(self, amsgrad: bool) -> AdamW {
+        AdamW(self.0.amsgrad(amsgrad))
     }
 
     /// With this weight decay.

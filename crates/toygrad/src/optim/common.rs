@@ -55,6 +55,15 @@ impl Common {
         }
     }
 
+    /// Two decays of moments, each in `[0, 1)`.
+    #[track_caller]
+    pub(super) fn betas(&mut self, first: f64, second: f64) -> (f64, f64) {
+        for beta in [first, second] {
+            self.require((0.0..1.0).contains(&beta), "a beta is in [0, 1)", beta);
+        }
+        (first, second)
+    }
+
     /// Notes a mistake; steps report the first one.
     pub(super) fn fail(&mut self, mistake: Error) {
         self.mistake.get_or_insert(mistake);

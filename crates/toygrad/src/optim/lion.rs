@@ -33,11 +33,7 @@ impl Lion {
     /// With these shares of the momentum in the step and in the next momentum.
     #[track_caller]
     pub fn betas(mut self, first: f64, second: f64) -> Lion {
-        for beta in [first, second] {
-            self.common
-                .require((0.0..1.0).contains(&beta), "a beta is in [0, 1)", beta);
-        }
-        self.betas = (first, second);
+        self.betas = self.common.betas(first, second);
         self
     }
 

@@ -46,6 +46,9 @@ use crate::{Error, Parameter, Result, Value, gradients};
 
 /// A rule by which parameters move along their gradients.
 ///
+/// Options that are out of their range are reported by the first step, which then changes nothing. A
+/// learning rate is finite and at least 0; with 0 the parameters stay as they are.
+///
 /// Its state is a [`Module`] of buffers, saved and loaded like a model's. The names of the
 /// parameters are part of it, so it fits any model that has the same.
 pub trait Optimizer: Module {
@@ -106,22 +109,28 @@ pub trait Optimizer: Module {
         self
     }
 
-    /// Scales gradients down so that their joint norm is at most `max_norm`; see the function
-    /// [`clip_grad_norm`].
+    /// Scales gradients down so that their joint norm is at most `max_norm`, at least 0; see the
+    /// function [`clip_grad_norm`].
+    #[track_caller]
     fn clip_grad_norm(mut self, max_norm: f64) -> Self
     where
         Self: Sized,
     {
-        self.common_mut().clip_norm = Some(max_norm);
+        let common = self.common_mut();
+        common.require(max_norm >= 0.0, "a norm to clip to is at least 0", max_norm);
+        common.clip_norm = Some(max_norm);
         self
     }
 
-    /// Cuts each element of a gradient to `[-limit, limit]`.
+    /// Cuts each element of a gradient to `[-limit, limit]`, a limit of at least 0.
+    #[track_caller]
     fn clip_grad_value(mut self, limit: f64) -> Self
     where
         Self: Sized,
     {
-        self.common_mut().clip_value = Some(limit);
+        let common = self.common_mut();
+        common.require(limit >= 0.0, "a limit to clip to is at least 0", limit);
+        common.clip_value = Some(limit);
         self
     }
 

@@ -232,24 +232,25 @@ impl Module for Scheduler {
     }
 }
 
-/// Lowers the learning rate when a measure stops falling, as PyTorch's
-/// `ReduceLROnPlateau`. Its state is a [`Module`].
+/// Lowers the learning rates of an optimiser when a measure stops falling, as PyTorch's
+/// `ReduceLROnPlateau`; [`Fit::plateau`](crate::train::Fit::plateau) does it in a training loop. Its
+/// state is a [`Module`].
 ///
 /// ```
 /// use toygrad::prelude::*;
 /// use toygrad::optim::Plateau;
 /// let w = Parameter::new([1.0]);
 /// let optimizer = Sgd::new(&w, 0.1);
-/// let plateau = Plateau::new(0.1, 2);
+/// let plateau = Plateau::new(&optimizer, 0.1, 2);
 /// for loss in [3.0, 2.0, 2.0, 2.0, 2.0] {
-///     plateau.step(&optimizer, loss)?;
+///     plateau.step(loss)?;
 /// }
 /// assert!((optimizer.learning_rate()? - 0.01).abs() < 1e-12);
 /// # Ok::<(), toygrad::Error>(())
 /// ```
 #[derive(Clone, Debug)]
 pub struct Plateau {
-    /// What rates are multiplied by.
+    /// What rates are multiplied by, in `[0, 1)`.
     pub factor: f64,
     /// How many steps without improvement are let pass.
     pub patience: u64,
@@ -259,6 +260,7 @@ pub struct Plateau {
     pub cooldown: u64,
     /// Rates do not fall below.
     pub least: f64,
+    rates: Vec<Parameter>,
     best: Parameter,
     bad: Parameter,
     cooling: Parameter,
@@ -267,25 +269,36 @@ pub struct Plateau {
 impl Plateau {
     /// With threshold 1e-4, no cooldown, down to 0.
     #[track_caller]
-    pub fn new(factor: f64, patience: u64) -> Plateau {
+    pub fn new(optimizer: &(impl Optimizer + ?Sized), factor: f64, patience: u64) -> Plateau {
         Plateau {
             factor,
             patience,
             threshold: 1e-4,
             cooldown: 0,
             least: 0.0,
+            rates: optimizer.learning_rates(),
             best: scalar(f64::INFINITY),
             bad: scalar(0.0),
             cooling: scalar(0.0),
         }
     }
 
-    /// Takes note of a measure (a loss: smaller is better); gives whether the rate was lowered.
+    /// Takes note of a measure (a loss: smaller is better, NaN never is), and gives the rate (of
+    /// the first group).
     ///
     /// # Errors
-    /// Called while a function is being recorded; a factor that makes a rate that is none.
+    /// Called while a function is being recorded; a factor that is not in `[0, 1)`, a least rate
+    /// that is none.
     #[track_caller]
-    pub fn step(&self, optimizer: &(impl Optimizer + ?Sized), measure: f64) -> Result<bool> {
+    pub fn step(&self, measure: f64) -> Result<f64> {
+        let sane = self.least >= 0.0 && self.least.is_finite();
+        if !((0.0..1.0).contains(&self.factor) && sane) {
+            return Err(Error::argument(format!(
+                "a plateau multiplies rates by a factor in [0, 1), down to a least rate that is \
+                 finite and at least 0; factor {} and least {} came",
+                self.factor, self.least
+            )));
+        }
         let read = |cell: &Parameter| cell.value().item();
         let (best, cooling) = (read(&self.best)?, read(&self.cooling)?);
         let better = measure < best * (1.0 - self.threshold);
@@ -295,13 +308,10 @@ impl Plateau {
         };
         let lower = bad > self.patience as f64;
         if lower {
-            for rate in optimizer.learning_rates() {
-                let new = (read(&rate)? * self.factor).max(self.least);
-                if !new.is_finite() {
-                    let message = format!("a learning rate times {} is {new}", self.factor);
-                    return Err(Error::argument(message));
-                }
-                rate.set(new)?;
+            for rate in &self.rates {
+                let old = read(rate)?;
+                // One that is below the least already stays.
+                rate.set((old * self.factor).max(self.least).min(old))?;
             }
         }
         self.best.set(if better { measure } else { best })?;
@@ -310,7 +320,7 @@ impl Plateau {
             true => self.cooldown as f64,
             false => (cooling - 1.0).max(0.0),
         })?;
-        Ok(lower)
+        self.rates.first().map_or(Ok(0.0), read)
     }
 }
 

@@ -1,7 +1,7 @@
 //! When to stop: once a number has not become better for a while.
 
 use crate::nn::Module;
-use crate::{Error, Parameter, Result, Value};
+use crate::{Parameter, Result, Value};
 
 /// Whether less or more is better.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -105,10 +105,7 @@ impl EarlyStopping {
     pub(crate) fn watch(&mut self, found: Option<f64>) -> Result<bool> {
         match found {
             Some(x) => Ok(self.update(x)),
-            None => Err(Error::argument(format!(
-                "early stopping watches {:?}, which the validation does not give",
-                self.metric
-            ))),
+            None => Err(super::fit::not_given("early stopping", &self.metric)),
         }
     }
 }

@@ -2,7 +2,7 @@
 
 use super::EarlyStopping;
 use crate::data::{Dataset, Loader};
-use crate::optim::Scheduler;
+use crate::optim::{Plateau, Scheduler};
 use crate::{Error, Result};
 use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 use std::time::Instant;
@@ -42,7 +42,7 @@ pub struct Record {
     pub train_loss: f64,
     /// What the validation gave, by name.
     pub metrics: Vec<(String, f64)>,
-    /// The learning rate at the end of the epoch, where a schedule sets it.
+    /// The learning rate at the end of the epoch, where a schedule or a plateau sets it.
     pub learning_rate: Option<f64>,
     /// How long the epoch took, validation included.
     pub seconds: f64,
@@ -164,6 +164,7 @@ pub struct Fit<'a> {
     epochs: u64,
     callbacks: Vec<Box<dyn Callback + 'a>>,
     schedule: Option<&'a Scheduler>,
+    plateau: Option<(String, &'a Plateau)>,
     early: Option<EarlyStopping>,
     stop: Option<&'a AtomicBool>,
     #[cfg(feature = "files")]
@@ -177,6 +178,7 @@ impl<'a> Fit<'a> {
             epochs,
             callbacks: Vec::new(),
             schedule: None,
+            plateau: None,
             early: None,
             stop: None,
             #[cfg(feature = "files")]
@@ -199,6 +201,32 @@ impl<'a> Fit<'a> {
     /// the schedule is one of their parts.
     pub fn schedule(mut self, schedule: &'a Scheduler) -> Self {
         self.schedule = Some(schedule);
+        self
+    }
+
+    /// Lowers the learning rate when a number stops falling: `train_loss`, or one that the
+    /// validation gives. Where there are checkpoints, the plateau is one of their parts.
+    ///
+    /// ```
+    /// use toygrad::prelude::*;
+    /// use toygrad::data::{self, Arrays, Loader};
+    /// use toygrad::optim::Plateau;
+    /// use toygrad::train::Fit;
+    /// let (x, y) = data::moons(40, 0.1, 1);
+    /// let loader = Loader::new(Arrays::new(&x, &y)?, 10);
+    /// let model = Mlp::new(&[2, 8, 2], Activation::Relu);
+    /// let optimizer = Adam::new(&model, 0.1);
+    /// let plateau = Plateau::new(&optimizer, 0.5, 3);
+    /// let loss = |x: &Value, y: &Value| cross_entropy(model.forward(x), y);
+    /// Fit::new(4).plateau("validation_loss", &plateau).run(
+    ///     &loader,
+    ///     |(x, y)| optimizer.minimize(&loss(&x, &y)).item(),
+    ///     || Ok(vec![("validation_loss", loss(&x, &y).item()?)]),
+    /// )?;
+    /// # Ok::<(), toygrad::Error>(())
+    /// ```
+    pub fn plateau(mut self, metric: impl Into<String>, plateau: &'a Plateau) -> Self {
+        self.plateau = Some((metric.into(), plateau));
         self
     }
 
@@ -227,7 +255,7 @@ impl<'a> Fit<'a> {
     ///
     /// # Errors
     /// Those of the step, the validation, the dataset and the callbacks; a loss that is not
-    /// finite; a damaged checkpoint, or one of another run.
+    /// finite; a damaged checkpoint, or one of another run; a number to watch that is not there.
     #[track_caller]
     pub fn run<D: Dataset + 'static>(
         mut self,
@@ -235,6 +263,11 @@ impl<'a> Fit<'a> {
         mut step: impl FnMut(D::Batch) -> Result<f64>,
         mut validate: impl FnMut() -> Result<Vec<(&'static str, f64)>>,
     ) -> Result<History> {
+        if self.schedule.is_some() && self.plateau.is_some() {
+            let message =
+                "a schedule and a plateau both set the learning rate: one of them is wanted";
+            return Err(Error::argument(message));
+        }
         let mut at = Progress::default();
         #[cfg(feature = "files")]
         if let Some(checkpoint) = &self.checkpoint {
@@ -291,7 +324,7 @@ impl<'a> Fit<'a> {
                 self.save(&at, false)?;
             }
             let metrics = validate()?.into_iter();
-            let record = Record {
+            let mut record = Record {
                 epoch: at.epoch + 1,
                 step: at.step,
                 train_loss: at.loss_sum / at.batch.max(1) as f64,
@@ -300,6 +333,13 @@ impl<'a> Fit<'a> {
                 seconds: begun.elapsed().as_secs_f64(),
             };
             (at.epoch, at.batch, at.loss_sum) = (at.epoch + 1, 0, 0.0);
+            if let Some((metric, plateau)) = &self.plateau {
+                let Some(found) = record.get(metric) else {
+                    return Err(not_given("a plateau", metric));
+                };
+                at.learning_rate = Some(plateau.step(found)?);
+                record.learning_rate = at.learning_rate;
+            }
             if let Some(early) = &mut self.early {
                 let found = record.get(early.metric());
                 at.stopped = early.watch(found)?;
@@ -352,6 +392,14 @@ pub(crate) struct Progress {
     /// A callback or early stopping has ended the run.
     pub stopped: bool,
     pub records: Vec<Record>,
+}
+
+/// What is watched must be there.
+#[track_caller]
+pub(super) fn not_given(who: &str, metric: &str) -> Error {
+    Error::argument(format!(
+        "{who} watches {metric:?}, which the validation does not give"
+    ))
 }
 
 #[track_caller]

@@ -1,6 +1,9 @@
-"""Files of other writers, for tests/files.rs: python make.py (needs numpy and safetensors)."""
+"""Files of other writers, for tests/files.rs and images.rs: python make.py (needs numpy, safetensors, pillow)."""
+
+from pathlib import Path
 
 import numpy as np
+from PIL import Image
 from safetensors.numpy import save_file
 
 a = np.arange(6, dtype=np.float32).reshape(2, 3) / 4
@@ -16,3 +19,13 @@ save_file(
     "numpy.safetensors",
     metadata={"format": "np", "who": "safetensors"},
 )
+
+for folder in ("sky", "sea"):
+    Path("images", folder).mkdir(parents=True, exist_ok=True)
+rgb = np.arange(18, dtype=np.uint8).reshape(2, 3, 3) * 10
+Image.fromarray(rgb).save("images/sea/rgb.png")
+Image.fromarray(rgb).convert("RGBA").save("images/sea/rgba.PNG")
+Image.fromarray(rgb).quantize(colors=6, method=Image.Quantize.FASTOCTREE).save("images/sea/palette.png")
+Image.fromarray(np.array([[0, 257, 65535], [25700, 2570, 12850]], dtype=np.uint16)).save("images/sky/grey16.png")
+Image.fromarray(np.full((2, 3), 90, dtype=np.uint8)).save("images/sky/plain.jpg", quality=95)
+Image.fromarray(np.zeros((3, 2), dtype=np.uint8)).save("tall.png")

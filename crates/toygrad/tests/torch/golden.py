@@ -295,6 +295,8 @@ optimizer("sgd", lambda p: O.SGD(p, 0.05, momentum=0.9, dampening=0.3, weight_de
 optimizer("sgd_nesterov", lambda p: O.SGD(p, 0.05, momentum=0.9, nesterov=True))
 optimizer("adam", lambda p: O.Adam(p, 0.1, betas=(0.8, 0.95), eps=1e-6, weight_decay=0.1))
 optimizer("adamw", lambda p: O.AdamW(p, 0.1, weight_decay=0.2))
+optimizer("adam_amsgrad", lambda p: O.Adam(p, 0.1, betas=(0.5, 0.6), amsgrad=True))
+optimizer("adamw_amsgrad", lambda p: O.AdamW(p, 0.1, betas=(0.5, 0.6), amsgrad=True))
 optimizer("rmsprop", lambda p: O.RMSprop(p, 0.05, alpha=0.9))
 optimizer("rmsprop_centered", lambda p: O.RMSprop(p, 0.05, alpha=0.9, momentum=0.5, centered=True, weight_decay=0.1))
 optimizer("adagrad", lambda p: O.Adagrad(p, 0.3, lr_decay=0.1, weight_decay=0.1))
@@ -356,3 +358,12 @@ for m in measures:
     rates.append(o.param_groups[0]["lr"])
 record("schedule", "measures", measures)
 record("schedule", "plateau", rates)
+
+# ---- layers that came later: at the end, so that the cases before keep their numbers ----
+
+layer("conv1d_reflect", nn.Conv1d(2, 2, 3, padding=3, padding_mode="reflect"), draw(2, 2, 4))
+layer("conv1d_circular", nn.Conv1d(2, 2, 3, padding=4, stride=2, padding_mode="circular"), draw(2, 2, 4))
+layer("conv2d_reflect", nn.Conv2d(2, 4, 3, padding=(2, 0), groups=2, padding_mode="reflect"), draw(2, 2, 4, 5))
+layer("conv2d_replicate", nn.Conv2d(2, 2, 3, padding=(1, 5), padding_mode="replicate"), draw(2, 2, 3, 4))
+layer("conv2d_circular", nn.Conv2d(2, 2, (2, 3), padding=1, dilation=2, padding_mode="circular"), draw(1, 2, 4, 5))
+layer("embedding_padding", nn.Embedding(6, 3, padding_idx=2), torch.tensor([[1, 2, 1], [0, 2, 5]]))

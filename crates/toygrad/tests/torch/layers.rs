@@ -97,6 +97,21 @@ fn convolutions() {
 }
 
 #[test]
+fn padding_modes() {
+    let one = |mode| Conv1d::new(2, 2, 3).padding_mode(mode);
+    layer("conv1d_reflect", one(PaddingMode::Reflect).padding(3));
+    let circular = one(PaddingMode::Circular).padding(4).stride(2);
+    layer("conv1d_circular", circular);
+    let two = |kernel: [usize; 2], mode| Conv2d::new(2, 2, kernel).padding_mode(mode);
+    let reflect = Conv2d::new(2, 4, 3).groups(2).padding([2, 0]);
+    layer("conv2d_reflect", reflect.padding_mode(PaddingMode::Reflect));
+    let replicate = two([3, 3], PaddingMode::Replicate).padding([1, 5]);
+    layer("conv2d_replicate", replicate);
+    let circular = two([2, 3], PaddingMode::Circular).padding(1).dilation(2);
+    layer("conv2d_circular", circular);
+}
+
+#[test]
 fn transposed_convolutions() {
     let one = ConvTranspose1d::new(3, 2, 4)
         .stride(3)
@@ -156,6 +171,7 @@ fn batch_normalisation_and_its_running_statistics() {
 #[test]
 fn embedding() {
     layer("embedding", Embedding::new(6, 3));
+    layer("embedding_padding", Embedding::new(6, 3).padding_idx(2));
 }
 
 fn recurrent<C: RecurrentCell>(case: &str, module: Recurrent<C>) {
@@ -251,6 +267,16 @@ fn mistakes_in_shapes_are_errors() {
         Box::new(Conv2d::new(3, 4, 9)),
         Box::new(Conv2d::new(3, 4, 3).padding(-1)),
         Box::new(Conv1d::new(3, 4, 3)),
+        Box::new(
+            Conv2d::new(3, 4, 3)
+                .padding(8)
+                .padding_mode(PaddingMode::Reflect),
+        ),
+        Box::new(
+            Conv2d::new(3, 4, 3)
+                .padding([0, 9])
+                .padding_mode(PaddingMode::Circular),
+        ),
         Box::new(ConvTranspose2d::new(3, 4, 3).output_padding(1)),
         Box::new(MaxPool2d::new(0)),
         Box::new(MaxPool2d::new(2).padding(2)),
@@ -266,10 +292,24 @@ fn mistakes_in_shapes_are_errors() {
     for (i, layer) in wrong.iter().enumerate() {
         assert!(layer.forward(&x).evaluate().is_err(), "layer {i}");
     }
-    assert!(
+    let out_of_range = [
+        Embedding::new(3, 2).forward(&Value::from([3])),
         Embedding::new(3, 2)
-            .forward(&Value::from([3]))
-            .evaluate()
-            .is_err()
-    );
+            .padding_idx(3)
+            .forward(&Value::from([0])),
+        Conv1d::new(1, 1, 1)
+            .padding(1)
+            .padding_mode(PaddingMode::Replicate)
+            .forward(&Value::ones([1, 1, 0])),
+    ];
+    assert!(out_of_range.iter().all(|y| y.evaluate().is_err()));
+    // From the end is the same number.
+    let layer = Embedding::new(3, 2).padding_idx(2);
+    layer
+        .forward(&Value::from([-1, 0]))
+        .sum()
+        .backward()
+        .unwrap();
+    let gradient = layer.weight.grad().unwrap().to_vec::<f32>().unwrap();
+    assert_eq!(gradient, [1.0, 1.0, 0.0, 0.0, 0.0, 0.0]);
 }

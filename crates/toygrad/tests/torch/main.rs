@@ -1,7 +1,10 @@
-//! Layers, losses, optimisers and schedules against PyTorch: `golden.txt`, written by `golden.py`.
+//! Layers, losses, optimisers and schedules against PyTorch: `golden.txt`, written by `golden.py`;
+//! the training of whole models: `models/`, written by `models.py`.
 
 mod layers;
 mod losses;
+#[cfg(feature = "files")]
+mod models;
 mod optimizers;
 
 use std::collections::HashMap;
@@ -23,8 +26,12 @@ static GOLDEN: LazyLock<HashMap<(&str, &str), Array>> = LazyLock::new(|| {
             (shape, words.map(|x| x.parse().unwrap()).collect()),
         ))
     };
-    include_str!("golden.txt")
-        .lines()
+    let text = [
+        include_str!("golden.txt"),
+        include_str!("models/golden.txt"),
+    ];
+    text.iter()
+        .flat_map(|t| t.lines())
         .filter_map(parse)
         .collect()
 });

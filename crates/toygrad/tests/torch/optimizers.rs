@@ -95,6 +95,12 @@ fn adaptive_moments() {
             .weight_decay(0.1)
     });
     check("adamw", |p| AdamW::new(p, 0.1).weight_decay(0.2));
+    check("adam_amsgrad", |p| {
+        Adam::new(p, 0.1).betas(0.5, 0.6).amsgrad(true)
+    });
+    check("adamw_amsgrad", |p| {
+        AdamW::new(p, 0.1).betas(0.5, 0.6).amsgrad(true)
+    });
 }
 
 #[test]
@@ -240,15 +246,22 @@ fn schedules() {
 #[test]
 fn plateaus() {
     let sgd = Sgd::new(&Parameter::new(0.0), 0.5);
-    let mut plateau = Plateau::new(0.3, 2);
+    let mut plateau = Plateau::new(&sgd, 0.3, 2);
     (plateau.cooldown, plateau.least) = (2, 0.02);
     let rate = |measure: &f64| {
-        plateau.step(&sgd, *measure).unwrap();
-        sgd.learning_rate().unwrap()
+        let rate = plateau.step(*measure).unwrap();
+        assert_eq!(rate, sgd.learning_rate().unwrap());
+        rate
     };
     let measures: Vec<f64> = golden("schedule", "measures").to_vec().unwrap();
     let rates: Value = measures.iter().map(rate).collect();
     assert_close("plateau", &rates, &golden("schedule", "plateau"), 1e-7);
+    for (factor, least) in [(1.0, 0.0), (-0.5, 0.0), (f64::NAN, 0.0), (0.5, f64::NAN)] {
+        plateau.factor = factor;
+        plateau.least = least;
+        let message = plateau.step(1.0).unwrap_err().to_string();
+        assert!(message.contains("a factor in [0, 1)"), "{message}");
+    }
 }
 
 /// An average of weights is updated in a compiled step too.

@@ -36,7 +36,7 @@ use crate::{Error, Value};
 /// What becomes of the losses of the elements.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Reduction {
-    /// Their mean.
+    /// Their mean; of none it is NaN, as in PyTorch.
     #[default]
     Mean,
     /// Their sum.
