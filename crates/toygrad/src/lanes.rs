@@ -395,7 +395,7 @@ impl<T: Number> Combine<T> for Smallest {
 
 levels! {
     /// Combines `n` elements into the one at the destination, in a fixed order: [`BLOCK`] running
-    /// results side by side, which are then combined by halves.
+    /// results side by side, which are then combined by halves; what is left in the same way by 4.
     along<C: Combine<T>, T: Lane> = run_along
 }
 
@@ -407,42 +407,72 @@ levels! {
 #[inline(always)]
 unsafe fn run_along<C: Combine<T>, T: Lane, I: Isa>(src: &[*const u8; 3], dst: *mut u8, n: usize) {
     let (src, dst) = (src[0].cast::<T>(), dst.cast::<T>());
-    let mut i = 0;
-    // SAFETY: `dst` is one element, `src` has n; all reads below stay under n.
+    // SAFETY: `dst` is one element, `src` has n; all reads stay under n.
     unsafe {
-        if n >= 2 * BLOCK {
-            let mut run = src.cast::<[T; BLOCK]>().read_unaligned();
-            i = BLOCK;
-            while i + BLOCK <= n {
-                let x = src.add(i).cast::<[T; BLOCK]>().read_unaligned();
-                for k in 0..BLOCK {
-                    run[k] = C::combine(run[k], x[k]);
+        let mut all = *dst;
+        let mut i = 0;
+        macro_rules! side_by_side {
+            ($width:expr) => {
+                if i + $width <= n {
+                    let mut run = src.add(i).cast::<[T; $width]>().read_unaligned();
+                    i += $width;
+                    while i + $width <= n {
+                        let x = src.add(i).cast::<[T; $width]>().read_unaligned();
+                        for k in 0..$width {
+                            run[k] = C::combine(run[k], x[k]);
+                        }
+                        i += $width;
+                    }
+                    let mut half = $width / 2;
+                    while half > 0 {
+                        for k in 0..half {
+                            run[k] = C::combine(run[k], run[k + half]);
+                        }
+                        half /= 2;
+                    }
+                    all = C::combine(all, run[0]);
                 }
-                i += BLOCK;
-            }
-            let mut half = BLOCK / 2;
-            while half > 0 {
-                for k in 0..half {
-                    run[k] = C::combine(run[k], run[k + half]);
-                }
-                half /= 2;
-            }
-            *dst = C::combine(*dst, run[0]);
+            };
         }
+        side_by_side!(BLOCK);
+        side_by_side!(4);
         while i < n {
-            *dst = C::combine(*dst, *src.add(i));
+            all = C::combine(all, *src.add(i));
             i += 1;
         }
+        *dst = all;
     }
 }
 
 #[inline(always)]
 unsafe fn run_across<C: Combine<T>, T: Lane, I: Isa>(src: &[*const u8; 3], dst: *mut u8, n: usize) {
     let (src, dst) = (src[0].cast::<T>(), dst.cast::<T>());
-    for i in 0..n {
-        // SAFETY: both have n elements; a register and the array that it is combined into are
-        // different memory.
+    let mut i = 0;
+    // Rows are often short: whole blocks, then ever smaller ones.
+    macro_rules! blocks {
+        ($width:expr) => {
+            while i + $width <= n {
+                // SAFETY: both have n elements; a register and the array that it is combined into
+                // are different memory.
+                unsafe {
+                    let to = dst.add(i).cast::<[T; $width]>();
+                    let x = src.add(i).cast::<[T; $width]>().read_unaligned();
+                    let mut y = to.read_unaligned();
+                    for k in 0..$width {
+                        y[k] = C::combine(y[k], x[k]);
+                    }
+                    to.write_unaligned(y);
+                }
+                i += $width;
+            }
+        };
+    }
+    blocks!(BLOCK);
+    blocks!(4);
+    while i < n {
+        // SAFETY: as above.
         unsafe { *dst.add(i) = C::combine(*dst.add(i), *src.add(i)) };
+        i += 1;
     }
 }
 

@@ -4,7 +4,7 @@ use super::fuse::{At, Placed, fits_f64};
 use super::graph::GraphOp;
 use super::group::Straight;
 use super::program::*;
-use super::view::{PerAxis, View, collapse};
+use super::view::{PerAxis, View, Walk, collapse};
 use crate::graph::row::Family;
 use crate::graph::{Kind, RowRef};
 use crate::lanes::{Lanes, Level};
@@ -18,6 +18,8 @@ pub(crate) struct Emitter<'a> {
     stored: Vec<bool>,
     /// For each node that is a base: its buffer.
     buffer: Vec<Option<u32>>,
+    /// For each node: whether something has been written into its array.
+    begun: Vec<bool>,
     kernels: Vec<Kernel>,
     buffers: Vec<BufferSpec>,
     outputs: u32,
@@ -59,6 +61,7 @@ impl<'a> Emitter<'a> {
             level,
             stored,
             buffer,
+            begun: vec![false; n],
             kernels: vec![],
             buffers: vec![],
             outputs: 0,
@@ -260,6 +263,7 @@ impl<'a> Emitter<'a> {
             code: vec![],
             stores: vec![Store {
                 to,
+                walk: Walk::default(),
                 dtype,
                 register: 0,
                 deferred: false,
@@ -323,6 +327,7 @@ impl<'a> Emitter<'a> {
                 let (dtype, register) = (node.dtype, value as u16);
                 body.stores.push(Store {
                     to,
+                    walk: Walk::default(),
                     dtype,
                     register,
                     deferred: false,
@@ -340,7 +345,9 @@ impl<'a> Emitter<'a> {
                 Some(reduction) => {
                     let (along, across) = lanes::reduction(reduction, dtype, self.level);
                     body.folds.push(Fold {
+                        first: !std::mem::replace(&mut self.begun[part.node as usize], true),
                         to,
+                        walk: Walk::default(),
                         reduction,
                         dtype,
                         register,
@@ -350,6 +357,7 @@ impl<'a> Emitter<'a> {
                 }
                 None => body.stores.push(Store {
                     to,
+                    walk: Walk::default(),
                     dtype,
                     register,
                     deferred: false,
@@ -550,6 +558,7 @@ impl Body {
         let v = self.new_value(Source::Load);
         self.loads.push(Load {
             from,
+            walk: Walk::default(),
             dtype,
             register: v as u16,
         });
@@ -565,6 +574,10 @@ impl Body {
         if !dims.contains(&0) {
             collapse(&mut dims, &mut strides);
         }
+        let walk = |o: &Operand| Walk::new(&o.view, &dims);
+        self.loads.iter_mut().for_each(|l| l.walk = walk(&l.from));
+        self.stores.iter_mut().for_each(|s| s.walk = walk(&s.to));
+        self.folds.iter_mut().for_each(|f| f.walk = walk(&f.to));
         let uses = Uses {
             count: self.sources.len() as u32,
         };

@@ -74,6 +74,8 @@ pub(crate) struct Placed {
     pub view: Vec<View>,
     pub at: Vec<At>,
     pub clusters: Vec<Cluster>,
+    /// For arrays that are written in places: the sum that they are terms of, and for that itself.
+    sum: Vec<Option<u32>>,
     /// The newest loop over single numbers.
     scalars: Option<u32>,
     /// How many waiting nodes hang on a node, at most.
@@ -95,6 +97,7 @@ pub(crate) fn fuse(graph: Graph, level: Level) -> Program {
             .map(|n| View::contiguous(&n.shape))
             .collect(),
         at: vec![At::Number; n],
+        sum: graph.sum,
         nodes: graph.nodes,
         clusters: Vec::new(),
         scalars: None,
@@ -171,6 +174,8 @@ impl Placed {
             GraphOp::Input(_) => self.at[i as usize] = At::Input,
             GraphOp::Random(_) => self.own_kernel(i, &node),
             GraphOp::Apply(kind) => match kind {
+                // Its terms have been written.
+                Kind::Map(_) if self.sum[i as usize].is_some() => {}
                 Kind::Map(_) | Kind::Cast => self.pointwise(i, &node),
                 Kind::Reduce(reduction, axes) => {
                     let mut view = View::contiguous(&node.shape);
@@ -179,18 +184,17 @@ impl Placed {
                         .for_each(|a| view.strides[a] = 0);
                     self.part(i, node.inputs[0], view, Some(*reduction));
                 }
-                Kind::Move(movement) => match &**movement {
-                    // Written where its opposite reads; elements that meet are added.
-                    Movement::Embed { .. } | Movement::Fold { .. } => {
-                        let read = Movement::clone(movement).opposite();
-                        let source = &self.nodes[node.inputs[0] as usize].shape;
-                        let whole = View::contiguous(&node.shape);
-                        if let Some(view) = whole.moved(&read, &node.shape, source) {
-                            self.part(i, node.inputs[0], view, Some(Reduction::Sum));
-                        }
+                // Written where its opposite reads; elements that meet are added.
+                Kind::Move(movement) if movement.writes() => {
+                    let read = Movement::clone(movement).opposite();
+                    let source = &self.nodes[node.inputs[0] as usize].shape;
+                    let whole = View::contiguous(&node.shape);
+                    if let Some(view) = whole.moved(&read, &node.shape, source) {
+                        let to = self.sum[i as usize].unwrap_or(i);
+                        self.part(to, node.inputs[0], view, Some(Reduction::Sum));
                     }
-                    movement => self.movement(i, &node, movement),
-                },
+                }
+                Kind::Move(movement) => self.movement(i, &node, movement),
                 Kind::Concat(axis) => {
                     let mut view = View::contiguous(&node.shape);
                     for &source in &node.inputs {
@@ -484,6 +488,7 @@ impl Placed {
         self.base.push(copy);
         self.view.push(View::contiguous(&shape));
         self.at.push(At::Number);
+        self.sum.push(None);
         self.pending.push(0);
         self.met.push(0);
         self.member(copy, &shape, &[r]);

@@ -16,6 +16,8 @@ pub(crate) struct Graph {
     /// Nodes whose arrays are given back too, if they must be in memory anyway: each with the
     /// position of the Value that it stands for.
     pub keep: Vec<(u32, u32)>,
+    /// For each term of a sum that is written into one array, and for the sum itself: the sum.
+    pub sum: Vec<Option<u32>>,
 }
 
 #[derive(Clone)]
@@ -286,6 +288,12 @@ impl Canonical<'_> {
         }
         let roots = self.roots.iter().map(|&r| number[r as usize]).collect();
         let keep = self.keep.iter().map(|&i| (number[i as usize], i)).collect();
-        Graph { nodes, roots, keep }
+        let sum = vec![None; nodes.len()];
+        Graph {
+            nodes,
+            roots,
+            keep,
+            sum,
+        }
     }
 }

@@ -1,6 +1,6 @@
 //! The Program: a flat list of kernels over planned buffers. All that an executor ever sees.
 
-use super::view::{PerAxis, View};
+use super::view::{PerAxis, View, Walk};
 use crate::DType;
 use crate::graph::{Extreme, Reduction, RowRef};
 use crate::lanes::Lanes;
@@ -89,6 +89,7 @@ pub(crate) struct Loop {
 #[derive(Clone, Debug)]
 pub(crate) struct Load {
     pub from: Operand,
+    pub walk: Walk,
     pub dtype: DType,
     pub register: u16,
 }
@@ -96,6 +97,7 @@ pub(crate) struct Load {
 #[derive(Clone, Debug)]
 pub(crate) struct Store {
     pub to: Operand,
+    pub walk: Walk,
     pub dtype: DType,
     pub register: u16,
     /// Its buffer is also read by this loop: written only when the tile has been read.
@@ -106,9 +108,12 @@ pub(crate) struct Store {
 #[derive(Clone)]
 pub(crate) struct Fold {
     pub to: Operand,
+    pub walk: Walk,
     pub reduction: Reduction,
     pub dtype: DType,
     pub register: u16,
+    /// Whether its buffer holds nothing yet; else this adds to what earlier folds left there.
+    pub first: bool,
     /// The loop for elements that meet in one.
     pub along: Lanes,
     /// The loop for elements that meet each in its own.
@@ -327,7 +332,9 @@ impl Program {
                 }
                 for s in &l.folds {
                     let name = format!("{:?}", s.reduction).to_lowercase();
-                    writeln!(f, "      {} = {name} r{}", self.operand(&s.to), s.register)?;
+                    let sign = if s.first { "=" } else { "+=" };
+                    let to = self.operand(&s.to);
+                    writeln!(f, "      {to} {sign} {name} r{}", s.register)?;
                 }
                 Ok(())
             }

@@ -14,13 +14,7 @@ use std::hash::{BuildHasher, BuildHasherDefault, DefaultHasher, Hash, Hasher};
 
 /// A graph with the same roots, simplified.
 pub(crate) fn simplify(graph: &Graph) -> Graph {
-    let mut uses = vec![0u32; graph.nodes.len()];
-    graph
-        .nodes
-        .iter()
-        .flat_map(|n| &n.inputs)
-        .chain(&graph.roots)
-        .for_each(|&i| uses[i as usize] += 1);
+    let uses = uses(&graph.nodes, &graph.roots);
     let mut out = Builder::default();
     let mut new: Vec<u32> = Vec::with_capacity(graph.nodes.len());
     for node in &graph.nodes {
@@ -65,11 +59,21 @@ fn prune(nodes: Vec<GraphNode>, roots: Vec<u32>, mut keep: Vec<(u32, u32)>) -> G
     }
     keep.retain(|&(i, _)| needed[i as usize]);
     keep.iter_mut().for_each(|(i, _)| *i = new[*i as usize]);
+    let roots: Vec<u32> = roots.iter().map(|&r| new[r as usize]).collect();
     Graph {
+        sum: sums(&kept, &roots),
         nodes: kept,
         keep,
-        roots: roots.iter().map(|&r| new[r as usize]).collect(),
+        roots,
     }
+}
+
+/// How often each node is an input or a root.
+fn uses(nodes: &[GraphNode], roots: &[u32]) -> Vec<u32> {
+    let mut uses = vec![0u32; nodes.len()];
+    let inputs = nodes.iter().flat_map(|n| &n.inputs);
+    inputs.chain(roots).for_each(|&i| uses[i as usize] += 1);
+    uses
 }
 
 #[derive(Default)]
@@ -360,6 +364,33 @@ impl Builder {
             ..product.clone()
         })
     }
+}
+
+/// Sums of arrays that are zero but for some places (gradients of slices and windows) are written
+/// term after term into one array. For each such term, and each sum: the outermost sum.
+fn sums(nodes: &[GraphNode], roots: &[u32]) -> Vec<Option<u32>> {
+    let uses = uses(nodes, roots);
+    let mut is_term = vec![false; nodes.len()];
+    let mut sum = vec![None; nodes.len()];
+    for (i, node) in nodes.iter().enumerate() {
+        is_term[i] = match &node.op {
+            GraphOp::Apply(Kind::Move(m)) => m.writes(),
+            GraphOp::Apply(Kind::Map(r)) if std::ptr::eq(r.0, &row::add::ROW) => {
+                let mut terms = node.inputs.iter().map(|&k| k as usize);
+                terms.all(|k| is_term[k] && uses[k] == 1)
+            }
+            _ => false,
+        };
+    }
+    for (i, node) in nodes.iter().enumerate().rev() {
+        if is_term[i] && matches!(node.op, GraphOp::Apply(Kind::Map(_))) {
+            let outermost = *sum[i].get_or_insert(i as u32);
+            node.inputs
+                .iter()
+                .for_each(|&k| sum[k as usize] = Some(outermost));
+        }
+    }
+    sum
 }
 
 /// A stretch of an axis that holds another array.

@@ -132,6 +132,56 @@ pub(crate) fn collapse(dims: &mut PerAxis<usize>, strides: &mut [&mut PerAxis<is
     }
 }
 
+/// The way of one view through an index space: axes that it steps through as one are joined.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Walk {
+    pub offset: isize,
+    pub dims: PerAxis<usize>,
+    pub strides: PerAxis<isize>,
+}
+
+impl Walk {
+    pub fn new(view: &View, dims: &[usize]) -> Walk {
+        let (mut dims, mut strides) = (PerAxis::from_slice(dims), view.strides.clone());
+        if !dims.contains(&0) {
+            collapse(&mut dims, &mut [&mut strides]);
+        }
+        Walk {
+            offset: view.offset,
+            dims,
+            strides,
+        }
+    }
+
+    /// Whether it steps through all of the index space one element at a time.
+    pub fn is_flat(&self) -> bool {
+        matches!(self.strides[..], [] | [1])
+    }
+
+    /// The offset of element `start`, if those from there to `start + n` lie side by side.
+    #[inline]
+    pub fn stretch(&self, start: usize, n: usize) -> Option<isize> {
+        let (&[.., step], &[ref outer @ .., inner]) = (&self.strides[..], &self.dims[..]) else {
+            return Some(self.offset);
+        };
+        let (mut row, first) = (start / inner, start % inner);
+        if step != 1 || first + n > inner {
+            return None;
+        }
+        let mut offset = self.offset + first as isize;
+        for (&len, &stride) in outer.iter().zip(&self.strides).rev() {
+            offset += (row % len) as isize * stride;
+            row /= len;
+        }
+        Some(offset)
+    }
+
+    /// How far apart neighbours are.
+    pub fn step(&self) -> isize {
+        self.strides.last().copied().unwrap_or(0)
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -208,6 +208,11 @@ impl Movement {
             Movement::Fold { .. } => "fold",
         }
     }
+
+    /// Whether it writes into some places of zeros: the others pick elements, or all of them.
+    pub fn writes(&self) -> bool {
+        matches!(self, Movement::Embed { .. } | Movement::Fold { .. })
+    }
 }
 
 impl From<Movement> for Kind {

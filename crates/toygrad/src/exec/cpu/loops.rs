@@ -2,12 +2,13 @@
 //! each tile every instruction runs over registers of as many lanes, which stay in cache.
 
 use super::{Line, Memory, threads, with_scratch};
-use crate::compile::program::{Fold, Kernel, Load, Loop, Number, Operand, Program};
-use crate::compile::view::PerAxis;
+use crate::compile::program::{Fold, Kernel, Load, Loop, Number, Program, Store};
+use crate::compile::view::{PerAxis, Walk};
 use crate::dtype::DType;
 use crate::graph::Reduction;
 use smallvec::SmallVec;
 use std::cell::RefCell;
+use std::mem::MaybeUninit;
 
 /// Lanes of a register.
 pub(crate) const TILE: usize = 512;
@@ -77,7 +78,7 @@ fn cut(l: &Loop, program: &Program) -> Cut {
     let meets: SmallVec<[bool; 4]> = l
         .folds
         .iter()
-        .map(|f| !(whole_rows && apart(&f.to.view.strides, &l.dims)))
+        .map(|f| !(whole_rows && apart(f, l)))
         .collect();
     let folds = l.folds.iter().zip(&meets).filter(|(_, meets)| **meets);
     let partial: usize = folds
@@ -95,17 +96,30 @@ fn cut(l: &Loop, program: &Program) -> Cut {
     }
 }
 
-/// Whether different positions of the first axis write different elements.
-fn apart(strides: &[isize], dims: &[usize]) -> bool {
-    let Some((first, rest)) = strides.split_first() else {
+/// Whether different positions of the first axis write different elements, also where several
+/// folds write into one buffer.
+fn apart(f: &Fold, l: &Loop) -> bool {
+    let Some((&first, rest)) = f.to.view.strides.split_first() else {
         return false;
     };
-    let span: usize = rest
+    let lengths = rest.iter().zip(&l.dims[1..]);
+    let span: usize = lengths.map(|(s, &n)| s.unsigned_abs() * (n - 1)).sum();
+    let alone = l
+        .folds
         .iter()
-        .zip(&dims[1..])
-        .map(|(s, &n)| s.unsigned_abs() * (n - 1))
-        .sum();
-    first.unsigned_abs() > span
+        .filter(|g| g.to.buffer == f.to.buffer)
+        .count()
+        == 1;
+    let same = |g: &Fold| g.to.buffer != f.to.buffer || g.to.view.strides[0] == first;
+    match alone {
+        true => first.unsigned_abs() > span,
+        // Each in a stretch of its own, from a multiple of the stride on.
+        false => {
+            let forward = f.to.view.offset >= 0 && rest.iter().all(|&s| s >= 0) && first > 0;
+            let end = f.to.view.offset.unsigned_abs() + span;
+            forward && end < first.unsigned_abs() && l.folds.iter().all(same)
+        }
+    }
 }
 
 pub(super) fn run(l: &Loop, program: &Program, memory: &Memory) {
@@ -115,7 +129,7 @@ pub(super) fn run(l: &Loop, program: &Program, memory: &Memory) {
         .map(|f| memory.at(f.to.buffer, 0, 1))
         .collect();
     let len = |f: &Fold| program.buffers[f.to.buffer as usize].len;
-    for (f, &target) in l.folds.iter().zip(&targets) {
+    for (f, &target) in l.folds.iter().zip(&targets).filter(|(f, _)| f.first) {
         fill(target, identity(f), f.dtype, len(f));
     }
     let total = l.elements();
@@ -186,9 +200,8 @@ pub(super) fn run(l: &Loop, program: &Program, memory: &Memory) {
 /// Elements `start..end` of the index space.
 fn chunk(l: &Loop, memory: &Memory, start: usize, end: usize, targets: &[*mut u8]) {
     with_scratch(&REGISTERS, l.registers as usize * REGISTER, |scratch| {
-        let mut at: SmallVec<[*mut u8; 32]> = (0..l.registers as usize)
-            .map(|r| scratch.wrapping_add(r * REGISTER))
-            .collect();
+        let register = |r: usize| scratch.wrapping_add(r * REGISTER);
+        let mut at: SmallVec<[*mut u8; 32]> = (0..l.registers as usize).map(register).collect();
         let at = &mut at[..];
         for &(number, dtype, r) in &l.numbers {
             let x = match number {
@@ -197,7 +210,6 @@ fn chunk(l: &Loop, memory: &Memory, start: usize, end: usize, targets: &[*mut u8
             };
             fill(at[r as usize], x, dtype, TILE.min(end - start));
         }
-        let flat = |o: &Operand| is_flat(&o.view.strides, &l.dims);
         // What repeats along the outer axes (a bias, a number in memory) is loaded once, if tiles
         // hold it a whole number of times.
         let periods = l
@@ -206,18 +218,15 @@ fn chunk(l: &Loop, memory: &Memory, start: usize, end: usize, targets: &[*mut u8
             .map(|x| period(&x.from.view.strides, &l.dims));
         let unit = periods.clone().filter(|&p| p <= TILE).max().unwrap_or(1);
         let size = TILE / unit * unit;
-        let mut loads: SmallVec<[Way; 16]> = SmallVec::new();
+        let mut again: SmallVec<[bool; 16]> = SmallVec::new();
         for (load, period) in l.loads.iter().zip(periods) {
-            let once = period <= unit && unit.is_multiple_of(period) && start.is_multiple_of(unit);
-            loads.push(match once {
-                _ if flat(&load.from) => Way::Flat,
-                true => Way::Once,
-                false => Way::Gathered,
-            });
+            let repeats = period <= unit && unit.is_multiple_of(period);
+            let once = repeats && start.is_multiple_of(unit) && !load.walk.is_flat();
             if once {
                 let n = size.min(end - start);
-                gather(load, &l.dims, memory, start, n, at[load.register as usize]);
+                gather(load, memory, start, n, at[load.register as usize]);
             }
+            again.push(!once);
         }
         // A register that code writes and one store takes is written straight to memory.
         let direct: SmallVec<[bool; 8]> = l
@@ -226,26 +235,27 @@ fn chunk(l: &Loop, memory: &Memory, start: usize, end: usize, targets: &[*mut u8
             .map(|s| {
                 let once = l.stores.iter().filter(|t| t.register == s.register).count() == 1;
                 let code = l.code.iter().any(|i| i.to == s.register);
-                !s.deferred && once && code && flat(&s.to)
+                !s.deferred && once && code
             })
             .collect();
         let mut tile = start;
         while tile < end {
             let n = size.min(end - tile);
-            for (load, way) in l.loads.iter().zip(&loads) {
+            for (load, _) in l.loads.iter().zip(&again).filter(|(_, again)| **again) {
                 let r = load.register as usize;
-                match way {
-                    Way::Once => {}
-                    Way::Flat => {
-                        let offset = load.from.view.offset + tile as isize;
-                        at[r] = memory.at(load.from.buffer, offset, load.dtype.size());
+                at[r] = match load.walk.stretch(tile, n) {
+                    Some(offset) => memory.at(load.from.buffer, offset, load.dtype.size()),
+                    None => {
+                        gather(load, memory, tile, n, register(r));
+                        register(r)
                     }
-                    Way::Gathered => gather(load, &l.dims, memory, tile, n, at[r]),
-                }
+                };
             }
             for (s, _) in l.stores.iter().zip(&direct).filter(|(_, d)| **d) {
-                let offset = s.to.view.offset + tile as isize;
-                at[s.register as usize] = memory.at(s.to.buffer, offset, s.dtype.size());
+                at[s.register as usize] = match s.walk.stretch(tile, n) {
+                    Some(offset) => memory.at(s.to.buffer, offset, s.dtype.size()),
+                    None => register(s.register as usize),
+                };
             }
             for i in &l.code {
                 let from = i.from.map(|r| at[r as usize].cast_const());
@@ -253,32 +263,17 @@ fn chunk(l: &Loop, memory: &Memory, start: usize, end: usize, targets: &[*mut u8
                 // this tile. The destination is a register or an array of its own.
                 unsafe { (i.lanes)(&from, at[i.to as usize], n) };
             }
-            for (s, _) in l.stores.iter().zip(&direct).filter(|(_, d)| !**d) {
-                scatter(
-                    at[s.register as usize],
-                    s.dtype,
-                    &s.to,
-                    &l.dims,
-                    memory,
-                    tile,
-                    n,
-                );
+            for (s, direct) in l.stores.iter().zip(&direct) {
+                if !direct || s.walk.stretch(tile, n).is_none() {
+                    scatter(at[s.register as usize], s, memory, tile, n);
+                }
             }
             for (f, &target) in l.folds.iter().zip(targets) {
-                fold(f, at[f.register as usize], target, &l.dims, tile, n);
+                fold(f, at[f.register as usize], target, tile, n);
             }
             tile += n;
         }
     });
-}
-
-/// How a register is loaded.
-enum Way {
-    /// It is the memory itself.
-    Flat,
-    /// Before the first tile: all tiles see the same.
-    Once,
-    Gathered,
 }
 
 /// After how many elements of the index space a view begins anew.
@@ -287,34 +282,42 @@ fn period(strides: &[isize], dims: &[usize]) -> usize {
     dims[outer..].iter().product()
 }
 
-/// Whether a view steps through the index space one element at a time.
-fn is_flat(strides: &[isize], dims: &[usize]) -> bool {
-    match (strides, dims) {
-        ([], []) => true,
-        ([1], _) => true,
-        _ => {
-            let mut step = 1;
-            strides.iter().zip(dims).rev().all(|(&s, &n)| {
-                let fits = s == step;
-                step *= n as isize;
-                fits
-            })
+/// Elements of a strided view that lie in equal rows, one after the other in the index space.
+struct Rows {
+    /// Of the first element: its position in the tile, and its offset under the strides.
+    at: usize,
+    offset: isize,
+    /// How many rows, how far apart, and how long.
+    count: usize,
+    apart: isize,
+    len: usize,
+}
+
+impl Rows {
+    /// (position, offset) of each row.
+    #[inline]
+    fn each(&self, mut visit: impl FnMut(usize, isize)) {
+        for row in 0..self.count {
+            visit(
+                self.at + row * self.len,
+                self.offset + row as isize * self.apart,
+            );
         }
     }
 }
 
-/// Visits elements `start..start + n` of the index space in stretches along its last axis:
-/// (position from `start`, offset under the strides, length).
+/// Visits elements `start..start + n` of the index space, in rows along its last axis.
 #[inline]
-fn stretches(
-    dims: &[usize],
-    strides: &[isize],
-    start: usize,
-    n: usize,
-    mut visit: impl FnMut(usize, isize, usize),
-) {
+fn rows(walk: &Walk, start: usize, n: usize, mut visit: impl FnMut(Rows)) {
+    let (dims, strides) = (&walk.dims, &walk.strides);
     let Some((&inner, outer)) = dims.split_last() else {
-        return visit(0, 0, n);
+        return visit(Rows {
+            at: 0,
+            offset: 0,
+            count: 1,
+            apart: 0,
+            len: n,
+        });
     };
     let step = strides[dims.len() - 1];
     let mut index: PerAxis<usize> = PerAxis::from_elem(0, outer.len());
@@ -327,18 +330,34 @@ fn stretches(
     }
     let mut done = 0;
     while done < n {
-        let len = (inner - first).min(n - done);
-        visit(done, offset + first as isize * step, len);
-        done += len;
+        // Whole rows up to the end of the next axis, or a part of one.
+        let whole = match outer.last() {
+            Some(&count) if first == 0 => ((n - done) / inner).min(count - index[outer.len() - 1]),
+            _ => 0,
+        };
+        let (count, len) = match whole {
+            0 => (1, (inner - first).min(n - done)),
+            whole => (whole, inner),
+        };
+        visit(Rows {
+            at: done,
+            offset: offset + first as isize * step,
+            count,
+            apart: outer.last().map_or(0, |_| strides[outer.len() - 1]),
+            len,
+        });
+        done += count * len;
         first = 0;
+        let mut further = count;
         for a in (0..outer.len()).rev() {
-            index[a] += 1;
-            offset += strides[a];
+            index[a] += further;
+            offset += further as isize * strides[a];
             if index[a] < outer[a] {
                 break;
             }
             offset -= strides[a] * outer[a] as isize;
             index[a] = 0;
+            further = 1;
         }
     }
 }
@@ -363,75 +382,111 @@ macro_rules! by_size {
     };
 }
 
+/// Rows of up to so many elements are not worth a call of `memcpy`.
+const SHORT: usize = 32;
+
+/// Copies a row; where source and destination are the same, nothing changes.
+///
+/// # Safety
+/// Both have `n` elements, and are the same or do not overlap.
+#[inline]
+unsafe fn copy<T: Copy>(from: *const T, to: *mut T, n: usize) {
+    // SAFETY: the caller's promise; four elements are read before they are written.
+    unsafe {
+        if n > SHORT {
+            return std::ptr::copy(from, to, n);
+        }
+        let mut i = 0;
+        while i + 4 <= n {
+            let four = from.add(i).cast::<[T; 4]>().read_unaligned();
+            to.add(i).cast::<[T; 4]>().write_unaligned(four);
+            i += 4;
+        }
+        while i < n {
+            *to.add(i) = *from.add(i);
+            i += 1;
+        }
+    }
+}
+
 /// Loads elements of a strided view into a register.
-fn gather(load: &Load, dims: &[usize], memory: &Memory, start: usize, n: usize, to: *mut u8) {
-    let view = &load.from.view;
-    let step = view.strides.last().copied().unwrap_or(0);
+fn gather(load: &Load, memory: &Memory, start: usize, n: usize, to: *mut u8) {
+    let (walk, step) = (&load.walk, load.walk.step());
     by_size!(load.dtype, T => {
-        let from = memory.at(load.from.buffer, view.offset, load.dtype.size()).cast::<T>();
+        let from = memory.at(load.from.buffer, walk.offset, load.dtype.size()).cast::<T>();
         let to = to.cast::<T>();
-        stretches(dims, &view.strides, start, n, |at, offset, len| {
-            // SAFETY: views stay inside their buffers, and at + len <= n <= TILE.
-            unsafe {
+        rows(walk, start, n, |rows| {
+            let len = rows.len;
+            // SAFETY: views stay inside their buffers, and positions in the tile stay below TILE.
+            rows.each(|at, offset| unsafe {
                 let (from, to) = (from.offset(offset), to.add(at));
                 match step {
-                    1 => std::ptr::copy_nonoverlapping(from, to, len),
+                    1 => copy(from, to, len),
                     0 => std::slice::from_raw_parts_mut(to, len).fill(*from),
                     _ => (0..len).for_each(|k| *to.add(k) = *from.offset(k as isize * step)),
                 }
-            }
+            });
         });
     });
 }
 
 /// Stores a register into a strided view.
-fn scatter(
-    from: *mut u8,
-    dtype: DType,
-    to: &Operand,
-    dims: &[usize],
-    memory: &Memory,
-    start: usize,
-    n: usize,
-) {
-    let view = &to.view;
-    let step = view.strides.last().copied().unwrap_or(0);
-    by_size!(dtype, T => {
-        let to = memory.at(to.buffer, view.offset, dtype.size()).cast::<T>();
+fn scatter(from: *mut u8, s: &Store, memory: &Memory, start: usize, n: usize) {
+    let (walk, step) = (&s.walk, s.walk.step());
+    by_size!(s.dtype, T => {
+        let to = memory.at(s.to.buffer, walk.offset, s.dtype.size()).cast::<T>();
         let from = from.cast::<T>();
-        stretches(dims, &view.strides, start, n, |at, offset, len| {
+        rows(walk, start, n, |rows| {
+            let len = rows.len;
             // SAFETY: as above. The register may be an input's memory, and this its own element:
             // `copy` allows both to be the same.
-            unsafe {
+            rows.each(|at, offset| unsafe {
                 let (from, to) = (from.add(at), to.offset(offset));
                 match step {
-                    1 => std::ptr::copy(from, to, len),
+                    1 => copy(from, to, len),
                     _ => (0..len).for_each(|k| *to.offset(k as isize * step) = *from.add(k)),
+                }
+            });
+        });
+    });
+}
+
+/// Combines a register into the elements that a view names.
+fn fold(f: &Fold, from: *mut u8, target: *mut u8, start: usize, n: usize) {
+    let size = f.dtype.size();
+    let (walk, step) = (&f.walk, f.walk.step());
+    let source = |p: *mut u8| [p.cast_const(), std::ptr::null(), std::ptr::null()];
+    rows(walk, start, n, |rows| {
+        let len = rows.len;
+        rows.each(|at, offset| {
+            let from = from.wrapping_add(at * size);
+            let to = target.wrapping_offset((walk.offset + offset) * size as isize);
+            // SAFETY: views stay inside their buffers, and positions in the tile stay below TILE.
+            unsafe {
+                match step {
+                    0 => (f.along)(&source(from), to, len),
+                    1 => (f.across)(&source(from), to, len),
+                    _ => apart_across(f, from, to, step, len),
                 }
             }
         });
     });
 }
 
-/// Combines a register into the elements that a view names.
-fn fold(f: &Fold, from: *mut u8, target: *mut u8, dims: &[usize], start: usize, n: usize) {
-    let view = &f.to.view;
-    let size = f.dtype.size();
-    let step = view.strides.last().copied().unwrap_or(0);
-    stretches(dims, &view.strides, start, n, |at, offset, len| {
-        let from = from.wrapping_add(at * size).cast_const();
-        let to = target.wrapping_offset((view.offset + offset) * size as isize);
-        let source = |p| [p, std::ptr::null(), std::ptr::null()];
-        // SAFETY: views stay inside their buffers, and at + len <= n <= TILE.
+/// Combines elements with those that lie `step` apart: these are brought together and taken back.
+///
+/// # Safety
+/// `from` has `n` elements, at most [`TILE`]; so have the places from `to` on, all different.
+unsafe fn apart_across(f: &Fold, from: *mut u8, to: *mut u8, step: isize, n: usize) {
+    let mut together = MaybeUninit::<[u64; TILE]>::uninit();
+    by_size!(f.dtype, T => {
+        let (t, to) = (together.as_mut_ptr().cast::<T>(), to.cast::<T>());
+        // SAFETY: the caller's promise.
         unsafe {
-            match step {
-                0 => (f.along)(&source(from), to, len),
-                1 => (f.across)(&source(from), to, len),
-                _ => (0..len).for_each(|k| {
-                    let to = to.wrapping_offset(k as isize * step * size as isize);
-                    (f.across)(&source(from.add(k * size)), to, 1);
-                }),
-            }
+            (0..n).for_each(|k| *t.add(k) = *to.offset(k as isize * step));
+            let source = [from.cast_const(), std::ptr::null(), std::ptr::null()];
+            (f.across)(&source, t.cast(), n);
+            (0..n).for_each(|k| *to.offset(k as isize * step) = *t.add(k));
         }
     });
 }
