@@ -4,18 +4,19 @@ use super::fuse::{At, Placed, fits_f64};
 use super::graph::GraphOp;
 use super::group::Straight;
 use super::program::*;
+use super::recompute::Fate;
 use super::view::{PerAxis, View, Walk, collapse};
 use crate::graph::row::Family;
 use crate::graph::{Kind, RowRef};
 use crate::lanes::{Lanes, Level};
 use crate::{DType, Shape, lanes};
+use smallvec::SmallVec;
 use std::collections::HashMap;
 
 pub(crate) struct Emitter<'a> {
     p: &'a Placed,
     level: Level,
-    /// For each node: whether its array must be in memory.
-    stored: Vec<bool>,
+    fate: Fate,
     /// For each node that is a base: its buffer.
     buffer: Vec<Option<u32>>,
     /// For each node: whether something has been written into its array.
@@ -36,30 +37,11 @@ enum Source {
 impl<'a> Emitter<'a> {
     pub fn new(p: &'a Placed, roots: &[u32], level: Level) -> Emitter<'a> {
         let n = p.nodes.len();
-        let mut stored = vec![false; n];
-        roots
-            .iter()
-            .for_each(|&r| stored[p.base[r as usize] as usize] = true);
-        for (c, cluster) in p.clusters.iter().enumerate() {
-            let members = cluster
-                .members
-                .iter()
-                .flat_map(|&m| &p.nodes[m as usize].inputs);
-            for &source in members.chain(cluster.parts.iter().map(|part| &part.source)) {
-                if !cluster.is_loop || !p.in_register(source, c as u32) {
-                    stored[p.base[source as usize] as usize] = true;
-                }
-            }
-            // Copies into another shape are there to be in memory.
-            for &m in &cluster.members {
-                stored[m as usize] |= matches!(p.at[m as usize], At::After(_));
-            }
-        }
         let buffer = vec![None; n];
         Emitter {
             p,
             level,
-            stored,
+            fate: Fate::new(p, roots),
             buffer,
             begun: vec![false; n],
             kernels: vec![],
@@ -103,7 +85,7 @@ impl<'a> Emitter<'a> {
     pub fn kept(&mut self, i: u32) -> Option<u32> {
         let own = self.p.base[i as usize] == i;
         let made = matches!(self.p.at[i as usize], At::Member(_) | At::After(_));
-        (own && made && self.stored[i as usize]).then(|| self.output(i))
+        (own && made && self.fate.stored[i as usize]).then(|| self.output(i))
     }
 
     pub fn finish(self, outputs: Vec<Output>, kept: Vec<(u32, u32)>) -> Program {
@@ -293,33 +275,13 @@ impl<'a> Emitter<'a> {
         let cluster = &p.clusters[c as usize];
         let mut body = Body::new(&cluster.shape);
         for &m in &cluster.members {
+            if !self.fate.live[m as usize] {
+                continue;
+            }
+
             let node = &p.nodes[m as usize];
-            let from: Vec<u16> = node
-                .inputs
-                .iter()
-                .map(|&k| body.value(self, k, c) as u16)
-                .collect();
-            let value = match self.instruction(m) {
-                Some((what, dtype, lanes)) => {
-                    let to = body.new_value(Source::Code);
-                    let mut operands = [0; 3];
-                    operands[..from.len()].copy_from_slice(&from);
-                    let (arity, from) = (from.len() as u8, operands);
-                    body.code.push(Instruction {
-                        what,
-                        dtype,
-                        to: to as u16,
-                        from,
-                        arity,
-                        lanes,
-                    });
-                    to
-                }
-                // A copy.
-                None => u32::from(from[0]),
-            };
-            body.values.insert(m, value);
-            if self.stored[m as usize] {
+            let value = body.compute(self, m, c);
+            if self.fate.stored[m as usize] {
                 let to = Operand {
                     buffer: self.buffer_of(m),
                     view: View::contiguous(&cluster.shape),
@@ -438,7 +400,7 @@ impl<'a> Emitter<'a> {
                 None => from[0],
             };
             values.insert(m, value);
-            if self.stored[m as usize] {
+            if self.fate.stored[m as usize] {
                 let buffer = self.buffer_of(m);
                 stores.push(Element {
                     buffer,
@@ -533,13 +495,41 @@ impl Body {
         self.sources.len() as u32 - 1
     }
 
+    /// The instruction of node `m`, and its value.
+    fn compute(&mut self, e: &mut Emitter, m: u32, c: u32) -> u32 {
+        let inputs = &e.p.nodes[m as usize].inputs;
+        let from: SmallVec<[u16; 3]> = inputs.iter().map(|&k| self.value(e, k, c) as u16).collect();
+        let value = match e.instruction(m) {
+            Some((what, dtype, lanes)) => {
+                let to = self.new_value(Source::Code);
+                let mut operands = [0; 3];
+                operands[..from.len()].copy_from_slice(&from);
+                let (arity, from) = (from.len() as u8, operands);
+                self.code.push(Instruction {
+                    what,
+                    dtype,
+                    to: to as u16,
+                    from,
+                    arity,
+                    lanes,
+                });
+                to
+            }
+            // A copy.
+            None => u32::from(from[0]),
+        };
+        self.values.insert(m, value);
+        value
+    }
+
     /// The value of node `k` in this loop.
     fn value(&mut self, e: &mut Emitter, k: u32, c: u32) -> u32 {
         let p = e.p;
-        if p.in_register(k, c)
-            && let Some(&v) = self.values.get(&k)
-        {
-            return v;
+        let again = e.fate.again[k as usize];
+        match self.values.get(&k) {
+            Some(&v) if again || p.in_register(k, c) => return v,
+            None if again => return self.compute(e, k, c),
+            _ => {}
         }
         let (base, dtype) = (p.base[k as usize], p.nodes[k as usize].dtype);
         if p.at[base as usize] == At::Number {

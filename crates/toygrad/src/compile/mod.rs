@@ -1,6 +1,6 @@
 //! The compiler: Values → Program, in a few separate passes over plain data.
 //!
-//! canonicalise (number the graph, look up the kept Program) → simplify → fuse → plan memory.
+//! canonicalise (number the graph, look up the kept Program) → simplify → fuse → recompute → plan memory.
 
 pub(crate) mod backward;
 pub(crate) mod cache;
@@ -10,6 +10,7 @@ pub(crate) mod graph;
 mod group;
 mod plan;
 pub(crate) mod program;
+mod recompute;
 mod simplify;
 pub(crate) mod view;
 
