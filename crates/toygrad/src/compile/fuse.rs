@@ -136,11 +136,17 @@ pub(crate) fn fuse(graph: Graph, level: Level) -> Program {
     emitter.finish(outputs, kept)
 }
 
-/// A topological order in which small nodes come as soon as they can; else the graph's own order.
+/// A topological order in which nodes come as soon as they can that are views, make little of what
+/// they read, or free more than they make; else the graph's own order.
 fn schedule(graph: &Graph) -> Vec<u32> {
     let n = graph.nodes.len();
-    let small = |i: usize| graph.nodes[i].shape.elements() <= 16;
-    if (0..n).all(small) {
+    let elements: Vec<usize> = graph.nodes.iter().map(|n| n.shape.elements()).collect();
+    let small = |i: usize| {
+        let inputs = graph.nodes[i].inputs.iter();
+        let read = inputs.map(|&k| elements[k as usize]).max().unwrap_or(0);
+        elements[i] <= read / 16 || elements[i] <= 16
+    };
+    if elements.iter().all(|&n| n <= 16) {
         return (0..n as u32).collect();
     }
     let mut users: Vec<SmallVec<[u32; 2]>> = vec![SmallVec::new(); n];
@@ -151,15 +157,44 @@ fn schedule(graph: &Graph) -> Vec<u32> {
             .iter()
             .for_each(|&k| users[k as usize].push(i as u32));
     }
-    let entry = |i: usize| Reverse((!small(i), i as u32));
-    let mut ready: BinaryHeap<_> = (0..n).filter(|&i| waits[i] == 0).map(entry).collect();
+    // How many have still to read it; a root is read by whoever asked.
+    let mut readers: Vec<usize> = users.iter().map(SmallVec::len).collect();
+    graph.roots.iter().for_each(|&r| readers[r as usize] += 1);
+    let is_view =
+        |i: usize| matches!(&graph.nodes[i].op, GraphOp::Apply(Kind::Move(m)) if !m.writes());
+    let made = |k: usize| matches!(graph.nodes[k].op, GraphOp::Apply(_));
+    let frees = |i: usize, readers: &[usize]| {
+        let inputs = graph.nodes[i].inputs.iter().map(|&k| k as usize);
+        let last = inputs.filter(|&k| made(k) && readers[k] == 1);
+        last.map(|k| elements[k]).sum::<usize>() > elements[i]
+    };
+    let entry = |i: usize, readers: &[usize]| {
+        let soon = small(i) || is_view(i) || frees(i, readers);
+        Reverse((!soon, i as u32))
+    };
+    let ready = (0..n).filter(|&i| waits[i] == 0);
+    let mut ready: BinaryHeap<_> = ready.map(|i| entry(i, &readers)).collect();
+    let mut placed = vec![false; n];
     let mut order = Vec::with_capacity(n);
     while let Some(Reverse((_, i))) = ready.pop() {
+        if std::mem::replace(&mut placed[i as usize], true) {
+            continue;
+        }
         order.push(i);
+        for &k in &graph.nodes[i as usize].inputs {
+            readers[k as usize] -= 1;
+            if readers[k as usize] == 1 {
+                // Its last reader may have become one that frees it.
+                let last = users[k as usize].iter().map(|&u| u as usize);
+                for user in last.filter(|&u| !placed[u] && waits[u] == 0) {
+                    ready.push(entry(user, &readers));
+                }
+            }
+        }
         for &user in &users[i as usize] {
             waits[user as usize] -= 1;
             if waits[user as usize] == 0 {
-                ready.push(entry(user as usize));
+                ready.push(entry(user as usize, &readers));
             }
         }
     }

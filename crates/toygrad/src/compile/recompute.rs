@@ -72,21 +72,30 @@ impl Fate {
     fn decide(&mut self, p: &Placed, mut wishes: Vec<(u32, u32)>, mut last: HashMap<u32, u32>) {
         wishes.sort_unstable();
         wishes.dedup();
-        let mut shared: HashMap<u32, u32> = HashMap::new();
+        // For what is read: kernels during which it would be read in place of other arrays, those
+        // of all of them added up; and the last of these kernels.
+        let mut spared: HashMap<u32, (u32, u32)> = HashMap::new();
         let groups = || wishes.chunk_by(|a, b| a.0 == b.0);
         for group in groups() {
-            if let Some(from) = self.formula(p, group[0].0).and_then(|f| f.from) {
-                *shared.entry(from).or_default() += 1;
+            let (node, end) = group[group.len() - 1];
+            let formula = self.formula(p, node);
+            self.stored[node as usize] |= formula.is_none();
+            if let Some(from) = formula.and_then(|f| f.from) {
+                let (kernels, last) = spared.entry(from).or_default();
+                *kernels += end - made(p, node);
+                *last = end.max(*last);
             }
         }
         for group in groups() {
-            let (node, first) = group[0];
-            let end = group[group.len() - 1].1;
+            let (node, end) = group[group.len() - 1];
             let pays = |f: &Formula| {
-                let lives = |x| last.get(&x).is_some_and(|&end| end >= first);
-                let shared = |x| shared.get(&x).is_some_and(|&n| n > 1);
                 let cheap = f.nodes.len() as u32 * group.len() as u32 <= MOST;
-                cheap && f.from.is_none_or(|x| lives(x) || shared(x))
+                let gains = |x: u32| {
+                    let until = *last.get(&x).unwrap_or(&made(p, x));
+                    let (kernels, end) = spared.get(&x).copied().unwrap_or_default();
+                    4 * kernels > 5 * end.saturating_sub(until)
+                };
+                cheap && f.from.is_none_or(gains)
             };
             let formula = self.formula(p, node).filter(pays);
             let mut read = |k: u32| {
@@ -196,6 +205,14 @@ struct Formula {
     leaves: SmallVec<[u32; 8]>,
     /// The large one among them that the program computes.
     from: Option<u32>,
+}
+
+/// The kernel after which the node is in memory.
+fn made(p: &Placed, i: u32) -> u32 {
+    match p.at[i as usize] {
+        At::Member(c) | At::After(c) => c,
+        At::Number | At::Input | At::Waiting => 0,
+    }
 }
 
 /// Whether a loop makes the node by an operation of the table.

@@ -210,7 +210,7 @@ impl Movement {
     }
 
     /// Whether it writes into some places of zeros: the others pick elements, or all of them.
-    pub fn writes(&self) -> bool {
+    pub(crate) fn writes(&self) -> bool {
         matches!(self, Movement::Embed { .. } | Movement::Fold { .. })
     }
 }
