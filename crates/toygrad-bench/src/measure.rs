@@ -1,13 +1,15 @@
 //! Times steps and prints a JSON object a line, as the programs of the peers do.
 
 use std::time::Instant;
-use toygrad::Result;
+use toygrad::{Compiled, Result, Tree};
 
 /// How a workload is run.
 #[derive(Clone, Copy, PartialEq)]
 pub enum Style {
     /// The whole step as one program: `compile(f)`.
     Compiled,
+    /// Only recorded and compiled, as text.
+    Listed,
     /// `backward` and the optimiser's `step`, recorded afresh each time.
     StepByStep,
 }
@@ -17,7 +19,40 @@ impl Style {
     pub fn peer(self) -> &'static str {
         match self {
             Style::Compiled => "toygrad",
+            Style::Listed => "toygrad-listing",
             Style::StepByStep => "toygrad-step",
+        }
+    }
+}
+
+/// How a workload is run, and what becomes of its steps.
+#[derive(Clone, Copy)]
+pub struct Run {
+    pub style: Style,
+    /// Is given the workload's name and its step: one whole training step that gives the loss.
+    pub watch: fn(Style, &str, &dyn Fn() -> Result<f64>) -> Result<()>,
+}
+
+impl Run {
+    pub fn measure(self, workload: &str, step: impl Fn() -> Result<f64>) -> Result<()> {
+        (self.watch)(self.style, workload, &step)
+    }
+
+    /// Measures calls of a compiled step, or its listing; `read` finds the loss.
+    pub fn compiled<A: Tree + Clone, R: Tree, F: Fn(A) -> R>(
+        self,
+        workload: &str,
+        step: Compiled<A, R, F>,
+        arguments: A,
+        read: impl Fn(R) -> Result<f64>,
+    ) -> Result<()> {
+        let listing = || step.listing(arguments.clone());
+        if std::env::var_os("BENCH_LISTING").is_some() {
+            eprintln!("{}", listing()?);
+        }
+        match self.style {
+            Style::Listed => self.measure(workload, || Ok(listing()?.len() as f64)),
+            _ => self.measure(workload, || read(step.call(arguments.clone())?)),
         }
     }
 }
@@ -36,8 +71,8 @@ fn max_steps(workload: &str) -> usize {
     }
 }
 
-/// Runs `step`, one whole training step that gives the loss, until the times say enough.
-pub fn measure(style: Style, workload: &str, step: impl Fn() -> Result<f64>) -> Result<()> {
+/// Runs `step` until its times say enough, and prints them.
+pub fn time(style: Style, workload: &str, step: &dyn Fn() -> Result<f64>) -> Result<()> {
     let timed = || -> Result<(f64, f64)> {
         let start = Instant::now();
         let loss = step()?;
