@@ -60,7 +60,13 @@ fn replay<A: Tree + Clone>(f: impl Fn(A) -> Value, arguments: A) -> Result<()> {
 /// Counts a step of a workload.
 fn workload(name: &str, style: Style) -> Result<()> {
     let watch = |_, _: &_, step: &dyn Fn() -> Result<f64>| warm(|| step().map(drop));
-    workloads::run(name, Run { style, watch })
+    workloads::run(
+        name,
+        Run {
+            style,
+            watch: &watch,
+        },
+    )
 }
 
 /// Runs a case, as a process of its own under valgrind.

@@ -6,11 +6,15 @@
 //!   `BENCH_LISTING` prints the programs of compiled steps.
 //! - `toygrad-bench --counts` counts the instructions of small cases, under valgrind;
 //!   `toygrad-bench --check FILE` compares them with what was printed before.
+//! - `toygrad-bench --growth [nodes elements batch threads]` measures how cost grows;
+//!   `toygrad-bench --plots FILE FOLDER` draws that output.
 
 mod count;
 mod data;
 mod functions;
+mod growth;
 mod measure;
+mod plots;
 mod workloads;
 
 use measure::{Run, Style, time};
@@ -23,6 +27,11 @@ fn main() -> ExitCode {
         ["--counts"] => count::print(),
         ["--check", file] => count::check(file),
         ["--case", name] => count::case(name).map_err(Into::into),
+        ["--growth", ref kinds @ ..] => growth::print(kinds).map_err(Into::into),
+        ["--point", kind, what, x, threads] => {
+            growth::point(kind, what, x, threads).map_err(Into::into)
+        }
+        ["--plots", file, folder] => plots::draw(file, folder),
         _ => timed(&arguments).map_err(Into::into),
     };
     match done {
@@ -53,7 +62,13 @@ fn timed(arguments: &[&str]) -> toygrad::Result<()> {
             (Style::Listed, "--listing"),
         ] {
             if options.contains(&option) {
-                workloads::run(name, Run { style, watch: time })?;
+                workloads::run(
+                    name,
+                    Run {
+                        style,
+                        watch: &time,
+                    },
+                )?;
             }
         }
     }

@@ -27,13 +27,13 @@ impl Style {
 
 /// How a workload is run, and what becomes of its steps.
 #[derive(Clone, Copy)]
-pub struct Run {
+pub struct Run<'a> {
     pub style: Style,
     /// Is given the workload's name and its step: one whole training step that gives the loss.
-    pub watch: fn(Style, &str, &dyn Fn() -> Result<f64>) -> Result<()>,
+    pub watch: &'a dyn Fn(Style, &str, &dyn Fn() -> Result<f64>) -> Result<()>,
 }
 
-impl Run {
+impl Run<'_> {
     pub fn measure(self, workload: &str, step: impl Fn() -> Result<f64>) -> Result<()> {
         (self.watch)(self.style, workload, &step)
     }
@@ -102,7 +102,7 @@ pub fn time(style: Style, workload: &str, step: &dyn Fn() -> Result<f64>) -> Res
         times[times.len() / 2] * 1e6,
         times[0] * 1e6,
         times.len(),
-        peak_megabytes(),
+        megabytes("VmHWM:"),
         env!("CARGO_PKG_VERSION"),
         losses[0],
         losses[10],
@@ -111,10 +111,11 @@ pub fn time(style: Style, workload: &str, step: &dyn Fn() -> Result<f64>) -> Res
     Ok(())
 }
 
-/// The most memory that this process has held (0 where the system does not say).
-fn peak_megabytes() -> f64 {
+/// A line of what the system says of this process's memory: `VmRSS:` is what it holds, `VmHWM:`
+/// the most that it has held (0 where the system does not say).
+pub fn megabytes(name: &str) -> f64 {
     let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
-    let peak = status.lines().find_map(|l| l.strip_prefix("VmHWM:"));
-    let kilobytes = peak.and_then(|l| l.split_whitespace().next()?.parse::<f64>().ok());
+    let line = status.lines().find_map(|l| l.strip_prefix(name));
+    let kilobytes = line.and_then(|l| l.split_whitespace().next()?.parse::<f64>().ok());
     kilobytes.unwrap_or(0.0) / 1024.0
 }

@@ -12,7 +12,7 @@ pub const NAMES: [&str; 10] = ["W1", "W2", "W3", "W4", "W6", "F1", "F2", "F3", "
 pub fn run(name: &str, run: Run) -> Result<()> {
     match name {
         "W1" => moons(run),
-        "W2" => digits(run),
+        "W2" => digits(run, 128),
         "W3" => convolutions(run),
         "W4" => transformer(run),
         "W6" => neurons(run),
@@ -86,9 +86,13 @@ fn moons(run: Run) -> Result<()> {
     })
 }
 
-fn digits(run: Run) -> Result<()> {
+/// A step of Adam for a network of dense layers and a batch of pictures.
+pub fn digits(run: Run, batch: usize) -> Result<()> {
     let model = mlp([22, 23, 24], [784, 512, 256, 10]).to_vec();
-    let batch = (data::pixels(20, &[128, 784]), data::classes(21, &[128], 10));
+    let batch = (
+        data::pixels(20, &[batch, 784]),
+        data::classes(21, &[batch], 10),
+    );
     train("W2", run, &Adam::new(&model, 1e-3), batch, |x, y| {
         cross_entropy(forward(&model, x), y)
     })
