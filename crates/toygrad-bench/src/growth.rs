@@ -23,8 +23,10 @@ const TENS: [usize; 11] = [
     100_000_000,
 ];
 
-/// The curves: what grows, what is measured, where, on how many threads.
-fn curves() -> Vec<(&'static str, &'static str, Vec<usize>, Vec<usize>)> {
+/// What grows, what is measured, where, and on how many threads.
+type Curve = (&'static str, &'static str, Vec<usize>, Vec<usize>);
+
+fn curves() -> Vec<Curve> {
     let nodes: Vec<usize> = TENS
         .iter()
         .map(|n| n / 10)
@@ -40,6 +42,7 @@ fn curves() -> Vec<(&'static str, &'static str, Vec<usize>, Vec<usize>)> {
     }
     curves.push(("batch", "W2", batches, vec![1, 2]));
     for what in ["W1", "W2", "W3", "W4", "product"] {
+        // As many threads as x says.
         curves.push(("threads", what, vec![1, 2, 3, 4], vec![0]));
     }
     curves

@@ -25,12 +25,14 @@ impl Style {
     }
 }
 
+/// Is given a workload's name and its step: one whole training step that gives the loss.
+pub type Watch<'a> = &'a dyn Fn(Style, &str, &dyn Fn() -> Result<f64>) -> Result<()>;
+
 /// How a workload is run, and what becomes of its steps.
 #[derive(Clone, Copy)]
 pub struct Run<'a> {
     pub style: Style,
-    /// Is given the workload's name and its step: one whole training step that gives the loss.
-    pub watch: &'a dyn Fn(Style, &str, &dyn Fn() -> Result<f64>) -> Result<()>,
+    pub watch: Watch<'a>,
 }
 
 impl Run<'_> {
