@@ -36,6 +36,7 @@ def measure(peer, name, step):
         peer=peer, workload=name, threads=THREADS, median_us=round(timed[len(timed) // 2] * 1e6, 3),
         min_us=round(timed[0] * 1e6, 3), steps=len(timed),
         peak_rss_mb=round(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024, 1),
+        version=sys.modules["jax" if peer == "jax" else "torch"].__version__,
         first_step_s=round(times[0], 4), loss0=losses[0], loss10=losses[10], loss_last=losses[-1])), flush=True)
 
 

@@ -2,7 +2,7 @@
 //! recurrent network, a likelihood, a Hessian. `peers.py` has the same for PyTorch and JAX.
 
 use crate::data;
-use crate::measure::{Style, measure};
+use crate::measure::{Run, Style};
 use toygrad::nn::Lstm;
 use toygrad::prelude::*;
 use toygrad::{einsum, evaluate, hessian};
@@ -10,34 +10,30 @@ use toygrad::{einsum, evaluate, hessian};
 /// Measures a function of one Value that gives a scalar and whatever else is to be computed.
 fn function(
     name: &str,
-    style: Style,
+    run: Run,
     x: Value,
     f: impl Fn(&Value) -> (Value, Vec<Value>),
 ) -> Result<()> {
-    match style {
-        Style::Compiled => {
-            let step = compile(|x: Value| f(&x));
-            if std::env::var_os("BENCH_LISTING").is_some() {
-                eprintln!("{}", step.listing(x.clone())?);
-            }
-            measure(style, name, || {
-                let (y, rest) = step.call(x.clone())?;
-                evaluate(&rest)?;
-                y.item()
-            })
-        }
-        Style::StepByStep => measure(style, name, || {
+    match run.style {
+        Style::StepByStep => run.measure(name, || {
             let (y, mut all) = f(&x);
             all.push(y.clone());
             evaluate(&all)?;
             y.item()
         }),
+        _ => {
+            let step = compile(|x: Value| f(&x));
+            run.compiled(name, step, x.clone(), |(y, rest)| {
+                evaluate(&rest)?;
+                y.item()
+            })
+        }
     }
 }
 
 /// Sum and gradient of a long pointwise expression over a million f32.
-pub fn chain_f32(style: Style) -> Result<()> {
-    function("F1", style, data::array(70, &[1 << 20], 2.0), |x| {
+pub fn chain_f32(run: Run) -> Result<()> {
+    function("F1", run, data::array(70, &[1 << 20], 2.0), |x| {
         let y = x.tanh() * (-x.square()).exp() + (x.abs().log1p() * x.sigmoid());
         let y = y.sum();
         let g = gradients(&y, [x]);
@@ -46,9 +42,9 @@ pub fn chain_f32(style: Style) -> Result<()> {
 }
 
 /// The same over f64, with the functions of statistics.
-pub fn chain_f64(style: Style) -> Result<()> {
+pub fn chain_f64(run: Run) -> Result<()> {
     let x = Value::from_vec(data::weights(71, 1 << 20, 2.0), vec![1 << 20]);
-    function("F2", style, x, |x| {
+    function("F2", run, x, |x| {
         let y = x.erf() * (-x.abs()).exp() + (x.square() + 1.0).ln().sqrt() * x.tanh();
         let y = y.sum();
         let g = gradients(&y, [x]);
@@ -57,7 +53,7 @@ pub fn chain_f64(style: Style) -> Result<()> {
 }
 
 /// A step of an LSTM of 128 over 32 steps of 32 sequences of 64 features.
-pub fn lstm(style: Style) -> Result<()> {
+pub fn lstm(run: Run) -> Result<()> {
     let lstm = Lstm::new(64, 128);
     for (i, (_, p)) in lstm.named_parameters().into_iter().enumerate() {
         p.set(data::array(
@@ -69,29 +65,29 @@ pub fn lstm(style: Style) -> Result<()> {
     let x = data::array(80, &[32, 32, 64], 1.0);
     let sgd = Sgd::new(&lstm, 0.1);
     let loss = |x: &Value| lstm.forward(x).square().mean();
-    match style {
-        Style::Compiled => {
-            let step = compile(|x: Value| sgd.minimize(&loss(&x)));
-            measure(style, "F3", || step.call(x.clone())?.item())
-        }
-        Style::StepByStep => measure(style, "F3", || {
+    match run.style {
+        Style::StepByStep => run.measure("F3", || {
             let loss = loss(&x);
             loss.backward()?;
             sgd.step()?;
             loss.item()
         }),
+        _ => {
+            let step = compile(|x: Value| sgd.minimize(&loss(&x)));
+            run.compiled("F3", step, x.clone(), |loss| loss.item())
+        }
     }
 }
 
 /// The log-likelihood of 2000 points under a mixture of 32 Gaussians in 16 dimensions, and its
 /// gradients by means, factors of the precisions, and weights.
-pub fn mixture(style: Style) -> Result<()> {
+pub fn mixture(run: Run) -> Result<()> {
     let (n, k, d) = (2000, 32, 16);
     let means = data::array(81, &[k, 1, d], 1.0);
     let factors = data::array(82, &[k, d, d], 0.5) + Value::eye(d);
     let logits = data::array(83, &[k], 1.0);
     factors.evaluate()?;
-    function("F4", style, data::array(84, &[n, d], 1.0), |x| {
+    function("F4", run, data::array(84, &[n, d], 1.0), |x| {
         let z = (x.unsqueeze(0) - &means).matmul(&factors);
         let scale = einsum("kii->ki", [&factors]).abs().ln().sum_axis(-1);
         let log = z.square().sum_axis(-1) * -0.5 + scale.unsqueeze(1);
@@ -103,13 +99,22 @@ pub fn mixture(style: Style) -> Result<()> {
 }
 
 /// Value, gradient and Hessian of Rosenbrock's function of 10 numbers.
-pub fn rosenbrock(style: Style) -> Result<()> {
+pub fn rosenbrock(run: Run) -> Result<()> {
     let x = Value::from_vec(data::weights(85, 10, 2.0), vec![10]);
-    function("F5", style, x, |x| {
+    function("F5", run, x, |x| {
         let (a, b) = (x.narrow(0, 0, 9), x.narrow(0, 1, 9));
         let y = (100.0 * (b - a.square()).square() + (1.0 - &a).square()).sum();
         let g = gradients(&y, [x]).remove(0);
         let h = hessian(&y, x);
         (y, vec![g, h])
     })
+}
+
+/// `n` operations on numbers, each of which needs the one before.
+pub fn scalars(x: &Value, n: usize) -> Value {
+    let mut y = x.clone();
+    for _ in 0..n / 4 {
+        y = (y * x + 0.5).relu() - 0.25;
+    }
+    y
 }

@@ -1,13 +1,15 @@
 //! Times steps and prints a JSON object a line, as the programs of the peers do.
 
 use std::time::Instant;
-use toygrad::Result;
+use toygrad::{Compiled, Result, Tree};
 
 /// How a workload is run.
 #[derive(Clone, Copy, PartialEq)]
 pub enum Style {
     /// The whole step as one program: `compile(f)`.
     Compiled,
+    /// Only recorded and compiled, as text.
+    Listed,
     /// `backward` and the optimiser's `step`, recorded afresh each time.
     StepByStep,
 }
@@ -17,7 +19,42 @@ impl Style {
     pub fn peer(self) -> &'static str {
         match self {
             Style::Compiled => "toygrad",
+            Style::Listed => "toygrad-listing",
             Style::StepByStep => "toygrad-step",
+        }
+    }
+}
+
+/// Is given a workload's name and its step: one whole training step that gives the loss.
+pub type Watch<'a> = &'a dyn Fn(Style, &str, &dyn Fn() -> Result<f64>) -> Result<()>;
+
+/// How a workload is run, and what becomes of its steps.
+#[derive(Clone, Copy)]
+pub struct Run<'a> {
+    pub style: Style,
+    pub watch: Watch<'a>,
+}
+
+impl Run<'_> {
+    pub fn measure(self, workload: &str, step: impl Fn() -> Result<f64>) -> Result<()> {
+        (self.watch)(self.style, workload, &step)
+    }
+
+    /// Measures calls of a compiled step, or its listing; `read` finds the loss.
+    pub fn compiled<A: Tree + Clone, R: Tree, F: Fn(A) -> R>(
+        self,
+        workload: &str,
+        step: Compiled<A, R, F>,
+        arguments: A,
+        read: impl Fn(R) -> Result<f64>,
+    ) -> Result<()> {
+        let listing = || step.listing(arguments.clone());
+        if std::env::var_os("BENCH_LISTING").is_some() {
+            eprintln!("{}", listing()?);
+        }
+        match self.style {
+            Style::Listed => self.measure(workload, || Ok(listing()?.len() as f64)),
+            _ => self.measure(workload, || read(step.call(arguments.clone())?)),
         }
     }
 }
@@ -36,8 +73,8 @@ fn max_steps(workload: &str) -> usize {
     }
 }
 
-/// Runs `step`, one whole training step that gives the loss, until the times say enough.
-pub fn measure(style: Style, workload: &str, step: impl Fn() -> Result<f64>) -> Result<()> {
+/// Runs `step` until its times say enough, and prints them.
+pub fn time(style: Style, workload: &str, step: &dyn Fn() -> Result<f64>) -> Result<()> {
     let timed = || -> Result<(f64, f64)> {
         let start = Instant::now();
         let loss = step()?;
@@ -67,7 +104,7 @@ pub fn measure(style: Style, workload: &str, step: impl Fn() -> Result<f64>) -> 
         times[times.len() / 2] * 1e6,
         times[0] * 1e6,
         times.len(),
-        peak_megabytes(),
+        megabytes("VmHWM:"),
         env!("CARGO_PKG_VERSION"),
         losses[0],
         losses[10],
@@ -76,10 +113,11 @@ pub fn measure(style: Style, workload: &str, step: impl Fn() -> Result<f64>) -> 
     Ok(())
 }
 
-/// The most memory that this process has held (0 where the system does not say).
-fn peak_megabytes() -> f64 {
+/// A line of what the system says of this process's memory: `VmRSS:` is what it holds, `VmHWM:`
+/// the most that it has held (0 where the system does not say).
+pub fn megabytes(name: &str) -> f64 {
     let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
-    let peak = status.lines().find_map(|l| l.strip_prefix("VmHWM:"));
-    let kilobytes = peak.and_then(|l| l.split_whitespace().next()?.parse::<f64>().ok());
+    let line = status.lines().find_map(|l| l.strip_prefix(name));
+    let kilobytes = line.and_then(|l| l.split_whitespace().next()?.parse::<f64>().ok());
     kilobytes.unwrap_or(0.0) / 1024.0
 }

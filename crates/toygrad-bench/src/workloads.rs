@@ -1,6 +1,6 @@
 //! The workloads: a model, its data and its loss, each written as a user would write it.
 
-use crate::measure::{Style, measure};
+use crate::measure::{Run, Style};
 use crate::{data, functions};
 use toygrad::nn::{Conv2d, MaxPool2d};
 use toygrad::prelude::*;
@@ -8,19 +8,19 @@ use toygrad::prelude::*;
 /// All workloads.
 pub const NAMES: [&str; 10] = ["W1", "W2", "W3", "W4", "W6", "F1", "F2", "F3", "F4", "F5"];
 
-/// Runs a workload by name, in a style.
-pub fn run(name: &str, style: Style) -> Result<()> {
+/// Runs a workload by name.
+pub fn run(name: &str, run: Run) -> Result<()> {
     match name {
-        "W1" => moons(style),
-        "W2" => digits(style),
-        "W3" => convolutions(style),
-        "W4" => transformer(style),
-        "W6" => neurons(style),
-        "F1" => functions::chain_f32(style),
-        "F2" => functions::chain_f64(style),
-        "F3" => functions::lstm(style),
-        "F4" => functions::mixture(style),
-        "F5" => functions::rosenbrock(style),
+        "W1" => moons(run),
+        "W2" => digits(run, 128),
+        "W3" => convolutions(run),
+        "W4" => transformer(run),
+        "W6" => neurons(run),
+        "F1" => functions::chain_f32(run),
+        "F2" => functions::chain_f64(run),
+        "F3" => functions::lstm(run),
+        "F4" => functions::mixture(run),
+        "F5" => functions::rosenbrock(run),
         _ => {
             eprintln!("there is no workload {name}");
             Ok(())
@@ -31,25 +31,22 @@ pub fn run(name: &str, style: Style) -> Result<()> {
 /// Measures training steps on one batch.
 fn train(
     name: &str,
-    style: Style,
+    run: Run,
     optimizer: &impl Optimizer,
     (x, y): (Value, Value),
     loss: impl Fn(&Value, &Value) -> Value,
 ) -> Result<()> {
-    match style {
-        Style::Compiled => {
-            let step = compile(|(x, y): (Value, Value)| optimizer.minimize(&loss(&x, &y)));
-            if std::env::var_os("BENCH_LISTING").is_some() {
-                eprintln!("{}", step.listing((x.clone(), y.clone()))?);
-            }
-            measure(style, name, || step.call((x.clone(), y.clone()))?.item())
-        }
-        Style::StepByStep => measure(style, name, || {
+    match run.style {
+        Style::StepByStep => run.measure(name, || {
             let loss = loss(&x, &y);
             loss.backward()?;
             optimizer.step()?;
             loss.item()
         }),
+        _ => {
+            let step = compile(|(x, y): (Value, Value)| optimizer.minimize(&loss(&x, &y)));
+            run.compiled(name, step, (x, y), |loss| loss.item())
+        }
     }
 }
 
@@ -75,24 +72,28 @@ fn forward(layers: &[Linear], x: &Value) -> Value {
     last.forward(&hidden.iter().fold(x.clone(), |x, l| l.forward(&x).relu()))
 }
 
-fn moons(style: Style) -> Result<()> {
+fn moons(run: Run) -> Result<()> {
     let model = mlp([10, 12, 14], [2, 16, 16, 1]).to_vec();
     let (points, labels) = data::moons();
     let batch = (
         data::single(points.concat(), &[100, 2]),
         data::single(labels, &[100]),
     );
-    train("W1", style, &Sgd::new(&model, 0.1), batch, |x, y| {
+    train("W1", run, &Sgd::new(&model, 0.1), batch, |x, y| {
         let scores = forward(&model, x).squeeze(1);
         let squares = model.parameters().into_iter().map(|p| (&p * &p).sum());
         (1.0 - y * scores).relu().mean() + 1e-4 * squares.sum::<Value>()
     })
 }
 
-fn digits(style: Style) -> Result<()> {
+/// A step of Adam for a network of dense layers and a batch of pictures.
+pub fn digits(run: Run, batch: usize) -> Result<()> {
     let model = mlp([22, 23, 24], [784, 512, 256, 10]).to_vec();
-    let batch = (data::pixels(20, &[128, 784]), data::classes(21, &[128], 10));
-    train("W2", style, &Adam::new(&model, 1e-3), batch, |x, y| {
+    let batch = (
+        data::pixels(20, &[batch, 784]),
+        data::classes(21, &[batch], 10),
+    );
+    train("W2", run, &Adam::new(&model, 1e-3), batch, |x, y| {
         cross_entropy(forward(&model, x), y)
     })
 }
@@ -116,7 +117,7 @@ fn convolution(seed: u64, inputs: usize, outputs: usize) -> Result<Conv2d> {
     Ok(layer)
 }
 
-fn convolutions(style: Style) -> Result<()> {
+fn convolutions(run: Run) -> Result<()> {
     let model = Lenet {
         convolutions: [convolution(32, 1, 32)?, convolution(33, 32, 64)?],
         dense: [
@@ -129,7 +130,7 @@ fn convolutions(style: Style) -> Result<()> {
         data::classes(31, &[64], 10),
     );
     let pool = MaxPool2d::new(2);
-    train("W3", style, &Adam::new(&model, 1e-3), batch, |x, y| {
+    train("W3", run, &Adam::new(&model, 1e-3), batch, |x, y| {
         let layers = model.convolutions.iter();
         let x = layers.fold(x.clone(), |x, l| pool.forward(&l.forward(&x).relu()));
         let x = x.flatten_from(1);
@@ -223,7 +224,7 @@ struct Gpt {
     head: Linear,
 }
 
-fn transformer(style: Style) -> Result<()> {
+fn transformer(run: Run) -> Result<()> {
     let model = Gpt {
         tokens: Parameter::new(data::array(42, &[VOCABULARY, WIDTH], INITIAL)),
         positions: Parameter::new(data::array(43, &[CONTEXT, WIDTH], INITIAL)),
@@ -242,7 +243,7 @@ fn transformer(style: Style) -> Result<()> {
     let causal = positions.unsqueeze(1).ge(&positions);
     causal.evaluate()?;
     let adam = AdamW::new(&model, 1e-3).weight_decay(0.1);
-    train("W4", style, &adam, batch, |x, y| {
+    train("W4", run, &adam, batch, |x, y| {
         let x = model.tokens.value().index_select(0, x) + &model.positions;
         let blocks = model.blocks.iter();
         let x = blocks.fold(x, |x, block| block.forward(&x, &causal));
@@ -253,7 +254,7 @@ fn transformer(style: Style) -> Result<()> {
 }
 
 /// W1 neuron by neuron: every number is a Value of its own.
-fn neurons(style: Style) -> Result<()> {
+fn neurons(run: Run) -> Result<()> {
     // For each layer, for each neuron: its weights, then its bias.
     let mut layers: Vec<Vec<Vec<Parameter>>> = Vec::new();
     for (inputs, outputs, seed) in [(2, 16, 10), (16, 16, 12), (16, 1, 14)] {
@@ -268,7 +269,7 @@ fn neurons(style: Style) -> Result<()> {
     let (points, labels) = data::moons();
     let sgd = Sgd::new(&parameters, 0.1);
     let nothing = (Value::from(0.0), Value::from(0.0));
-    train("W6", style, &sgd, nothing, |_, _| {
+    train("W6", run, &sgd, nothing, |_, _| {
         let values = |neuron: &Vec<Parameter>| neuron.iter().map(Parameter::value).collect();
         let layers: Vec<Vec<Vec<Value>>> = layers
             .iter()
