@@ -86,13 +86,13 @@ macro_rules! each_data {
 
 #[allow(missing_docs)]
 impl Data {
-    /// An array of `len` zeros.
-    pub fn zeros(dtype: DType, len: usize) -> Data {
+    /// Empty, with room for `len` elements.
+    pub fn with_capacity(dtype: DType, len: usize) -> Data {
         match dtype {
-            DType::Bool | DType::U8 => Data::U8(vec![0; len]),
-            DType::I64 => Data::I64(vec![0; len]),
-            DType::F32 => Data::F32(vec![0.0; len]),
-            DType::F64 => Data::F64(vec![0.0; len]),
+            DType::U8 | DType::Bool => Data::U8(Vec::with_capacity(len)),
+            DType::I64 => Data::I64(Vec::with_capacity(len)),
+            DType::F32 => Data::F32(Vec::with_capacity(len)),
+            DType::F64 => Data::F64(Vec::with_capacity(len)),
         }
     }
 

@@ -123,6 +123,14 @@ pub(crate) trait Formula<T: Lane> {
     type Out: Lane;
     const ARITY: usize;
     fn eval<I: Isa>(x: [T; 3]) -> Self::Out;
+    /// Whether the formula ends somewhere: [`exact`](Formula::exact) goes on from there.
+    const ENDS: bool = false;
+    fn is_beyond(_: T) -> bool {
+        false
+    }
+    fn exact(_: T) -> Self::Out {
+        Self::Out::ZERO
+    }
 }
 
 /// Lanes that are loaded, computed and stored together. A block is read whole before it is
@@ -144,6 +152,11 @@ unsafe fn run<F: Formula<T>, T: Lane, I: Isa>(src: &[*const u8; 3], dst: *mut u8
         let mut y = [F::Out::ZERO; BLOCK];
         for (k, y) in y.iter_mut().enumerate() {
             *y = F::eval::<I>([x[0][k], x[1][k], x[2][k]]);
+        }
+        if F::ENDS && x[0].iter().fold(false, |any, &x| any | F::is_beyond(x)) {
+            for (y, &x) in y.iter_mut().zip(&x[0]).filter(|(_, x)| F::is_beyond(**x)) {
+                *y = F::exact(x);
+            }
         }
         y
     };

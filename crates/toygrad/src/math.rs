@@ -55,7 +55,11 @@ pub trait Float:
     + Mul<Output = Self>
     + Div<Output = Self>
     + Neg<Output = Self>
+    + Into<f64>
 {
+    /// How large an angle `sin`, `cos` and `tan` take: 1e5 and 1e9. The reduction to a
+    /// quadrant has so many digits of pi.
+    const LARGEST_ANGLE: Self;
     /// The nearest number to `x`.
     fn of(x: f64) -> Self;
     /// `self * b + c`, rounded once if `I::FMA`, else twice.
@@ -91,8 +95,8 @@ pub trait Float:
     /// 1.4 and 1 ulp, from -1. `ln` of the rounded sum, corrected by what the
     /// rounding lost.
     fn log1p<I: Isa>(self) -> Self;
-    /// 1.4 and 1 ulp for |x| up to 1e5 in f32 and 1e9 in f64; beyond, the sine of
-    /// zero. Cody and Waite's reduction to a quadrant, then a polynomial.
+    /// 1.4 and 1 ulp up to [`LARGEST_ANGLE`](Float::LARGEST_ANGLE); beyond, the sine
+    /// of zero. Cody and Waite's reduction to a quadrant, then a polynomial.
     fn sin<I: Isa>(self) -> Self;
     /// 1.5 and 1 ulp. As `sin`, beyond the range as well.
     fn cos<I: Isa>(self) -> Self;
@@ -293,8 +297,9 @@ macro_rules! generic {
 }
 
 macro_rules! float {
-    ($t:ident) => {
+    ($t:ident, $largest_angle:literal) => {
         impl Float for $t {
+            const LARGEST_ANGLE: Self = $largest_angle;
             #[inline(always)]
             fn of(x: f64) -> Self {
                 x as $t
@@ -384,8 +389,8 @@ macro_rules! float {
     };
 }
 
-float!(f32);
-float!(f64);
+float!(f32, 1e5);
+float!(f64, 1e9);
 
 /// The members of `Real` that differ in widths only.
 macro_rules! layout {
@@ -465,7 +470,7 @@ impl Real for f32 {
     /// otherwise in f64, since pieces short enough for f32 would be too many.
     #[inline(always)]
     fn reduce<I: Isa>(self) -> (u32, f32, f32) {
-        let x = pick(self.abs() <= 1e5, self, self * 0.0);
+        let x = pick(self.abs() <= f32::LARGEST_ANGLE, self, self * 0.0);
         if I::FMA {
             let m = x.fma::<I>(f32::TWO_OVER_PI, f32::MAGIC);
             let n = m - f32::MAGIC;
@@ -504,7 +509,7 @@ impl Real for f64 {
     /// difference.
     #[inline(always)]
     fn reduce<I: Isa>(self) -> (u64, f64, f64) {
-        let x = pick(self.abs() <= 1e9, self, self * 0.0);
+        let x = pick(self.abs() <= f64::LARGEST_ANGLE, self, self * 0.0);
         let m = x.fma::<I>(f64::TWO_OVER_PI, f64::MAGIC);
         let n = m - f64::MAGIC;
         let [hi, mid, lo] = coefficients::PIO2;

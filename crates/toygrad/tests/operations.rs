@@ -374,3 +374,39 @@ fn one_thread_and_two_give_the_same_bits() {
         assert!(bits(1) == bits(2), "{}", case.name);
     }
 }
+
+/// Far from zero the vector formulas of angles end; what goes on from there agrees with std.
+#[test]
+fn angles_may_be_of_any_size() -> toygrad::Result<()> {
+    let angles: Vec<f64> = [-1.0, 1.0]
+        .iter()
+        .flat_map(|sign| (0..40).map(move |i| sign * 10f64.powf(f64::from(i) * 0.95)))
+        .collect();
+    let x = Value::from_vec(angles.clone(), vec![angles.len()]);
+    let single: Vec<f32> = angles.iter().map(|&x| x as f32).collect();
+    let y = Value::from_vec(single.clone(), vec![angles.len()]);
+    type Pair = (fn(&Value) -> Value, fn(f64) -> f64);
+    let functions: [Pair; 3] = [
+        (Value::sin, f64::sin),
+        (Value::cos, f64::cos),
+        (Value::tan, f64::tan),
+    ];
+    for (of_value, exact) in functions {
+        for (found, x) in of_value(&x).to_vec::<f64>()?.iter().zip(&angles) {
+            let wanted = exact(*x);
+            assert!(
+                (found - wanted).abs() <= 1e-14 * wanted.abs().max(1.0),
+                "{x}: {found}, not {wanted}"
+            );
+        }
+        for (found, x) in of_value(&y).to_vec::<f32>()?.iter().zip(&single) {
+            let wanted = exact(f64::from(*x));
+            let error = (f64::from(*found) - wanted).abs();
+            assert!(
+                error <= 1e-6 * wanted.abs().max(1.0),
+                "{x}: {found}, not {wanted}"
+            );
+        }
+    }
+    Ok(())
+}

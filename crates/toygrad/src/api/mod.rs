@@ -187,7 +187,7 @@ fn run(program: &Program, inputs: &[Buffer], bindings: &Bindings) -> Result<Made
         numbers: &bindings.numbers,
         streams: &bindings.streams,
     };
-    let made = cpu::run(program, &mut slots, &bound)?;
+    let made = cpu::run(program, &mut slots, &bound, &mut [])?;
     Ok(Made(made.into_iter().map(|d| d.map(Arc::new)).collect()))
 }
 

@@ -202,7 +202,13 @@ struct Recorded<R: Tree> {
     /// Random arrays drawn by a call, and where the generator stood when it was recorded.
     draws: u64,
     random: RandomState,
+    /// The large arrays that the last call gave: the next one writes into those that nobody holds.
+    /// (Fresh memory of a process costs several times what writing to it does.)
+    last: Mutex<Vec<Option<Buffer>>>,
 }
+
+/// Results of so many bytes are worth keeping.
+const LARGE: usize = 1 << 16;
 
 enum Source {
     Argument(usize),
@@ -375,6 +381,7 @@ impl<A: Tree, R: Tree, F: Fn(A) -> R> Compiled<A, R, F> {
             cells,
             draws,
             random: before,
+            last: Mutex::default(),
         })
     }
 }
@@ -471,6 +478,12 @@ impl<R: Tree> Recorded<R> {
             streams: &streams,
         };
 
+        let last = std::mem::take(&mut *self.last.lock().unwrap_or_else(|e| e.into_inner()));
+        let mut used: Vec<Option<Data>> = last
+            .into_iter()
+            .map(|buffer| Arc::into_inner(buffer?))
+            .collect();
+
         // Cells that are written stay locked until they hold their new values.
         let mut cells: Vec<MutexGuard<CellContent>> =
             self.cells.iter().map(Parameter::lock).collect();
@@ -488,7 +501,7 @@ impl<R: Tree> Recorded<R> {
                     _ => return Err(Error::read("an input has no elements")),
                 });
             }
-            cpu::run(&self.program, &mut slots, &bound)
+            cpu::run(&self.program, &mut slots, &bound, &mut used)
         };
         // Whatever came of it, the cells get back what they held.
         for (cell, taken) in cells.iter_mut().zip(taken) {
@@ -499,7 +512,7 @@ impl<R: Tree> Recorded<R> {
         let made = run.map_err(|fault| out_of_range(fault, self.lookups.get(&fault.origin)))?;
         let made: Vec<Option<Buffer>> = made.into_iter().map(|d| d.map(Arc::new)).collect();
 
-        let mut results = Vec::new();
+        let (mut results, mut last) = (Vec::new(), Vec::new());
         for (output, target) in self.program.outputs.iter().zip(&self.roots) {
             let buffer = match *output {
                 Output::Made { n, .. } => made[n as usize].clone(),
@@ -512,7 +525,15 @@ impl<R: Tree> Recorded<R> {
             let value =
                 |buffer| Value::from_buffer(buffer, target.shape.clone(), target.dtype, target.at);
             match (target.cell, buffer) {
-                (None, Some(buffer)) => results.push(value(buffer)),
+                (None, Some(buffer)) => {
+                    if let Output::Made { n, .. } = *output
+                        && buffer.len() * target.dtype.size() >= LARGE
+                    {
+                        last.resize(made.len(), None);
+                        last[n as usize] = Some(buffer.clone());
+                    }
+                    results.push(value(buffer));
+                }
                 (None, None) => return Err(Error::read("nothing was computed")),
                 (Some(i), buffer) => {
                     // Without a buffer it was written in place: a new generation all the same.
@@ -524,6 +545,7 @@ impl<R: Tree> Recorded<R> {
             }
         }
         drop(cells);
+        *self.last.lock().unwrap_or_else(|e| e.into_inner()) = last;
         Ok(R::build(&self.pattern, &mut results.into_iter()))
     }
 }

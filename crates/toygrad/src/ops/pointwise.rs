@@ -224,6 +224,7 @@ rows! {
     Float sin(x) -> y {
         exact: x.sin(),
         lanes: x.sin::<I>(),
+        ends: LARGEST_ANGLE,
         slope: partials [x.cos()],
         domain: [ANY],
         onnx: operator "Sin",
@@ -232,6 +233,7 @@ rows! {
     Float cos(x) -> y {
         exact: x.cos(),
         lanes: x.cos::<I>(),
+        ends: LARGEST_ANGLE,
         slope: partials [-x.sin()],
         domain: [ANY],
         onnx: operator "Cos",
@@ -240,6 +242,7 @@ rows! {
     Float tan(x) -> y {
         exact: x.tan(),
         lanes: x.tan::<I>(),
+        ends: LARGEST_ANGLE,
         slope: partials [1.0 + y * y],
         domain: [(-1.2, 1.2)],
         onnx: operator "Tan",

@@ -8,6 +8,7 @@ macro_rules! rows {
         $family:ident $name:ident($($x:ident),+) -> $y:ident {
             exact: $exact:expr,
             lanes: $lanes:expr,
+            $(ends: $ends:ident,)?
             slope: $kind:ident $([$($slope:expr),+ $(,)?])?,
             domain: [$($domain:expr),+],
             onnx: $onnx:ident $($how:expr)?,
@@ -21,7 +22,7 @@ macro_rules! rows {
                 const ARITY: usize = [$(stringify!($x)),+].len();
                 const DOMAIN: [(f64, f64); ARITY] = [$($domain),+];
 
-                rows!(@formula $family, [$($x),+], $lanes);
+                rows!(@formula $family, [$($x),+], $lanes $(, $ends)?);
 
                 /// The row.
                 pub(crate) static ROW: Row = Row {
@@ -46,11 +47,22 @@ macro_rules! rows {
     };
 
     // ---- one lane, for the dtypes of the family ----
-    (@formula Float, [$($x:ident),+], $lanes:expr) => {
+    (@formula Float, [$($x:ident),+], $lanes:expr $(, $ends:ident)?) => {
         struct Formula;
         impl<T: Float + Lane> lanes::Formula<T> for Formula {
             type Out = T;
             rows!(@eval T, [$($x),+], $lanes);
+            $(
+                const ENDS: bool = true;
+                #[inline(always)]
+                fn is_beyond(x: T) -> bool {
+                    x.abs() > T::$ends
+                }
+                #[cold]
+                fn exact(x: T) -> T {
+                    T::of((ROW.exact)(&[x.into()]))
+                }
+            )?
         }
     };
     (@formula Numeric, [$($x:ident),+], $lanes:expr) => {

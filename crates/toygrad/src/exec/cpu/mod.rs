@@ -91,8 +91,8 @@ pub(crate) fn prepare(program: &mut Program) {
     program.parallel = program.kernels.iter().any(Kernel::is_large);
 }
 
-/// Runs the program. Gives the arrays that it makes; `None` for those that were written over an
-/// owned input.
+/// Runs the program. Gives the arrays that it makes, in memory of those `used` before where there
+/// are any; `None` for those that were written over an owned input.
 ///
 /// # Errors
 /// A position that is out of range; what was made until then is lost, owned inputs are as they
@@ -101,6 +101,7 @@ pub(crate) fn run(
     program: &Program,
     inputs: &mut [Slot],
     bound: &Bound,
+    used: &mut [Option<Data>],
 ) -> Result<Vec<Option<Data>>, Fault> {
     let count = program.made as usize;
     let mut made: Vec<Option<Data>> = (0..count).map(|_| None).collect();
@@ -120,7 +121,8 @@ pub(crate) fn run(
         if let Place::Output(n) = spec.place
             && places[n as usize].is_null()
         {
-            let mut data = Data::zeros(spec.dtype, spec.len);
+            let used = used.get_mut(n as usize).and_then(Option::take);
+            let mut data = used.unwrap_or_else(|| Data::with_capacity(spec.dtype, spec.len));
             places[n as usize] = data.as_mut_ptr();
             made[n as usize] = Some(data);
         }
@@ -161,5 +163,20 @@ pub(crate) fn run(
             false => kernels(),
         }
     })?;
+    for spec in &program.buffers {
+        if let Place::Output(n) = spec.place
+            && let Some(data) = &mut made[n as usize]
+        {
+            // SAFETY: it has room for so many, and kernels write every element of their results.
+            unsafe {
+                match data {
+                    Data::U8(v) => v.set_len(spec.len),
+                    Data::I64(v) => v.set_len(spec.len),
+                    Data::F32(v) => v.set_len(spec.len),
+                    Data::F64(v) => v.set_len(spec.len),
+                }
+            }
+        }
+    }
     Ok(made)
 }
