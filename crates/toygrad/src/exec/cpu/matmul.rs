@@ -7,7 +7,7 @@ use crate::dtype::DType;
 /// Multiplications from which threads pay.
 const LARGE: usize = 500_000;
 /// Multiplications of a tile, at least: smaller ones pack the same operand too often.
-const TILE: usize = 2_000_000;
+const TILE: usize = 500_000;
 
 pub(super) fn is_large(m: &MatMul) -> bool {
     work(m) * m.batch.iter().product::<usize>() >= LARGE
