@@ -188,9 +188,10 @@ unsafe fn run<F: Formula<T>, T: Lane, I: Isa>(src: &[*const u8; 3], dst: *mut u8
     }
 }
 
-/// Makes the three compilations of a loop, and picks one.
+/// Makes the compilations of a loop up to an instruction set, and picks one. (Reductions, copies
+/// and whole numbers gain little from AVX-512, and every loop costs our users time to build.)
 macro_rules! levels {
-    ($(#[$doc:meta])* $name:ident<$($p:ident: $b:path),*> = $run:ident) => {
+    ($(#[$doc:meta])* $name:ident<$($p:ident: $b:path),*> = $run:ident up to $widest:ident) => {
         $(#[$doc])*
         pub(crate) fn $name<$($p: $b),*>(level: Level) -> Lanes {
             unsafe fn portable<$($p: $b),*>(src: &[*const u8; 3], dst: *mut u8, n: usize) {
@@ -207,6 +208,8 @@ macro_rules! levels {
                 // SAFETY: the caller's promise.
                 unsafe { $run::<$($p,)* Fused>(src, dst, n) }
             }
+            // Compiled only where it is the widest.
+            #[allow(dead_code)]
             #[cfg(target_arch = "x86_64")]
             #[target_feature(enable = "avx512f,avx512bw,avx512dq,avx512vl,avx2,fma,bmi1,bmi2")]
             unsafe fn avx512<$($p: $b),*>(src: &[*const u8; 3], dst: *mut u8, n: usize) {
@@ -219,7 +222,7 @@ macro_rules! levels {
                 #[cfg(target_arch = "x86_64")]
                 Level::Avx2 => avx2::<$($p),*>,
                 #[cfg(target_arch = "x86_64")]
-                Level::Avx512 => avx512::<$($p),*>,
+                Level::Avx512 => $widest::<$($p),*>,
                 #[cfg(not(target_arch = "x86_64"))]
                 Level::Avx2 | Level::Avx512 => portable::<$($p),*>,
             }
@@ -229,17 +232,22 @@ macro_rules! levels {
 
 levels! {
     /// The loop of a formula.
-    formula<F: Formula<T>, T: Lane> = run
+    formula<F: Formula<T>, T: Lane> = run up to avx512
+}
+
+levels! {
+    /// The same for whole numbers.
+    whole_formula<F: Formula<T>, T: Lane> = run up to avx2
 }
 
 levels! {
     /// `select`: bytes decide between two numbers.
-    select<T: Lane> = run_select
+    select<T: Lane> = run_select up to avx2
 }
 
 levels! {
     /// Conversion between dtypes.
-    cast<A: CastTo<B>, B: Lane> = run_cast
+    cast<A: CastTo<B>, B: Lane> = run_cast up to avx2
 }
 
 #[inline(always)]
@@ -409,12 +417,12 @@ impl<T: Number> Combine<T> for Smallest {
 levels! {
     /// Combines `n` elements into the one at the destination, in a fixed order: [`BLOCK`] running
     /// results side by side, which are then combined by halves; what is left in the same way by 4.
-    along<C: Combine<T>, T: Lane> = run_along
+    along<C: Combine<T>, T: Lane> = run_along up to avx2
 }
 
 levels! {
     /// Combines `n` elements with those at the destination, each with its own.
-    across<C: Combine<T>, T: Lane> = run_across
+    across<C: Combine<T>, T: Lane> = run_across up to avx2
 }
 
 #[inline(always)]

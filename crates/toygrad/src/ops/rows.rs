@@ -107,7 +107,7 @@ macro_rules! rows {
         }
     };
     (@lanes Logic) => {
-        |dtype, level| (dtype == DType::Bool).then(|| lanes::formula::<Formula, u8>(level))
+        |dtype, level| (dtype == DType::Bool).then(|| lanes::whole_formula::<Formula, u8>(level))
     };
     (@lanes Select) => {
         |dtype, level| Some(match dtype {
@@ -121,8 +121,8 @@ macro_rules! rows {
         |dtype, level| Some(match dtype {
             DType::F32 => lanes::formula::<Formula, f32>(level),
             DType::F64 => lanes::formula::<Formula, f64>(level),
-            DType::I64 => lanes::formula::<Formula, i64>(level),
-            DType::U8 | DType::Bool => lanes::formula::<Formula, u8>(level),
+            DType::I64 => lanes::whole_formula::<Formula, i64>(level),
+            DType::U8 | DType::Bool => lanes::whole_formula::<Formula, u8>(level),
         })
     };
 
