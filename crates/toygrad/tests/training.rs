@@ -7,7 +7,7 @@ use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 use std::time::Duration;
 use toygrad::data::{self, Arrays, Loader};
 use toygrad::nn::Dropout;
-use toygrad::optim::{Plateau, Schedule, Scheduler};
+use toygrad::optim::{Lbfgs, Plateau, Schedule, Scheduler};
 use toygrad::prelude::*;
 use toygrad::train::{
     Callback, Checkpoint, CsvLog, EarlyStopping, Ended, Fit, Goal, History, JsonLines, Next,
@@ -328,4 +328,47 @@ fn two_spirals_are_told_apart() {
     );
     let accuracy = history.unwrap().records[199].get("accuracy").unwrap();
     assert!(accuracy >= 0.99, "{accuracy}");
+}
+
+#[test]
+fn lbfgs_goes_on_from_its_saved_state_with_the_same_bits() -> Result<()> {
+    let (x, y) = (Parameter::new(-1.2), Parameter::new([1.0, 0.5]));
+    let valley = || (1.0 - &x).square() + 100.0 * (&y - x.value().square()).square().sum();
+    let read = || -> Result<Vec<f64>> {
+        let mut all = x.value().to_vec::<f64>()?;
+        all.extend(y.value().to_vec::<f64>()?);
+        Ok(all)
+    };
+    let through = Lbfgs::new(&(&x, &y)).iterations(2).history(3);
+    assert!(through.load_state_dict(&through.state_dict()).is_ok());
+    for _ in 0..4 {
+        through.step(valley)?;
+    }
+    let (state, at) = (through.state_dict(), read()?);
+    for _ in 0..3 {
+        through.step(valley)?;
+    }
+    let wanted = read()?;
+    x.set(at[0])?;
+    y.set([at[1], at[2]])?;
+    let resumed = Lbfgs::new(&(&x, &y)).iterations(2).history(3);
+    resumed.load_state_dict(&state)?;
+    for _ in 0..3 {
+        resumed.step(valley)?;
+    }
+    assert_eq!(read()?, wanted);
+
+    // Of other parameters, or with something missing.
+    let other = Lbfgs::new(&x);
+    let error = other.load_state_dict(&state).unwrap_err().to_string();
+    assert!(
+        error.contains("`direction`") && error.contains("[3]"),
+        "{error}"
+    );
+    let error = resumed
+        .load_state_dict(&state[1..])
+        .unwrap_err()
+        .to_string();
+    assert!(error.contains("has no `numbers`"), "{error}");
+    Ok(())
 }

@@ -106,6 +106,86 @@ impl Lbfgs {
         }
     }
 
+    /// What it keeps between steps, by name: numbers, direction and gradient, and the history as
+    /// rows; f64. Saved and put back, it goes on as if it had never stopped.
+    pub fn state_dict(&self) -> Vec<(String, Value)> {
+        let s = self.state.lock().unwrap_or_else(|e| e.into_inner());
+        let rows = |part: fn(&(Vec<f64>, Vec<f64>, f64)) -> &Vec<f64>| {
+            let all: Vec<f64> = s.pairs.iter().flat_map(|p| part(p).clone()).collect();
+            Value::from_vec(all, [s.pairs.len(), s.direction.len()])
+        };
+        let flat = |v: &Vec<f64>| Value::from_vec(v.clone(), [v.len()]);
+        let numbers = vec![s.iteration as f64, s.length, s.loss, s.scale];
+        let named = [
+            ("numbers", flat(&numbers)),
+            ("direction", flat(&s.direction)),
+            ("gradient", flat(&s.gradient)),
+            ("gradient_changes", rows(|p| &p.0)),
+            ("parameter_changes", rows(|p| &p.1)),
+        ];
+        named.map(|(name, v)| (name.to_string(), v)).into()
+    }
+
+    /// Puts back what [`state_dict`](Lbfgs::state_dict) gave.
+    ///
+    /// # Errors
+    /// A name that is missing; shapes that are not those of a state of these parameters. Then
+    /// nothing has changed.
+    #[track_caller]
+    pub fn load_state_dict(&self, state: &[(String, Value)]) -> Result<()> {
+        let value = |name: &str| match state.iter().find(|(n, _)| n == name) {
+            Some((_, v)) => Ok(v),
+            None => Err(Error::argument(format!(
+                "the state of L-BFGS has no `{name}`"
+            ))),
+        };
+        let wanted: usize = self.parameters.iter().map(|p| p.value().elements()).sum();
+        let numbers = value("numbers")?.to_vec::<f64>()?;
+        let &[iteration, length, loss, scale] = &numbers[..] else {
+            return Err(Error::argument("the state of L-BFGS has 4 `numbers`"));
+        };
+        // Before the first step there is no direction.
+        let n = if iteration == 0.0 { 0 } else { wanted };
+        let k = value("gradient_changes")?
+            .shape()
+            .first()
+            .copied()
+            .unwrap_or(0);
+        for (name, shape) in [
+            ("direction", vec![n]),
+            ("gradient", vec![n]),
+            ("gradient_changes", vec![k, n]),
+            ("parameter_changes", vec![k, n]),
+        ] {
+            let found = value(name)?.shape();
+            if found[..] != shape[..] {
+                return Err(Error::argument(format!(
+                    "`{name}` of the state of L-BFGS has shape {found}; for these parameters it is \
+                     {shape:?}"
+                )));
+            }
+        }
+        let gradients = value("gradient_changes")?.to_vec::<f64>()?;
+        let parameters = value("parameter_changes")?.to_vec::<f64>()?;
+        let row = |v: &[f64], i: usize| v[i * n..(i + 1) * n].to_vec();
+        let pairs = (0..k).map(|i| {
+            let (y, x) = (row(&gradients, i), row(&parameters, i));
+            let inverse = 1.0 / dot(&y, &x);
+            (y, x, inverse)
+        });
+        let state = State {
+            iteration: iteration as usize,
+            direction: value("direction")?.to_vec()?,
+            length,
+            gradient: value("gradient")?.to_vec()?,
+            loss,
+            pairs: pairs.collect(),
+            scale,
+        };
+        *self.state.lock().unwrap_or_else(|e| e.into_inner()) = state;
+        Ok(())
+    }
+
     /// Moves the parameters towards a minimum of the loss, and gives the loss before.
     ///
     /// # Errors
