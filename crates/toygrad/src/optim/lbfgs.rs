@@ -32,6 +32,8 @@ pub struct Lbfgs {
     state: Mutex<State>,
 }
 
+type Pair = (Vec<f64>, Vec<f64>, f64);
+
 /// What is kept from one iteration to the next.
 #[derive(Clone, Debug, Default)]
 struct State {
@@ -41,7 +43,7 @@ struct State {
     gradient: Vec<f64>,
     loss: f64,
     /// Changes of the gradient and of the parameters, and one over their product.
-    pairs: VecDeque<(Vec<f64>, Vec<f64>, f64)>,
+    pairs: VecDeque<Pair>,
     scale: f64,
 }
 
@@ -110,7 +112,7 @@ impl Lbfgs {
     /// rows; f64. Saved and put back, it goes on as if it had never stopped.
     pub fn state_dict(&self) -> Vec<(String, Value)> {
         let s = self.state.lock().unwrap_or_else(|e| e.into_inner());
-        let rows = |part: fn(&(Vec<f64>, Vec<f64>, f64)) -> &Vec<f64>| {
+        let rows = |part: fn(&Pair) -> &Vec<f64>| {
             let all: Vec<f64> = s.pairs.iter().flat_map(|p| part(p).clone()).collect();
             Value::from_vec(all, [s.pairs.len(), s.direction.len()])
         };
