@@ -5,10 +5,10 @@ pub mod display;
 pub mod parameter;
 pub mod trace;
 
+use crate::compile;
 use crate::compile::cache::Cache;
 use crate::compile::graph::{Bindings, Graph, canonical};
-use crate::compile::program::{Output, Program};
-use crate::compile::{self};
+use crate::compile::program::{Output, Place, Program};
 use crate::dtype::{Buffer, Element, read};
 use crate::exec::cpu::{self, Bound, Fault, Slot};
 use crate::graph::Op;
@@ -146,7 +146,7 @@ fn compute(values: &[Value], keep: bool) -> Result<()> {
     let key = std::mem::take(&mut c.key);
     let make = || Ok::<_, Infallible>(new_program(&c.graph(is_known), &[]));
     let Ok(program) = PROGRAMS.get(key, make);
-    affordable(values, &program)?;
+    affordable(&program)?;
     let made = run(&program, &inputs, &c.bindings).map_err(|fault| {
         let origin = c.order.nodes.get(fault.origin as usize);
         let origin = origin.map(|node| Origin::of(node));
@@ -193,9 +193,13 @@ fn run(program: &Program, inputs: &[Buffer], bindings: &Bindings) -> Result<Made
 
 /// Memory that is not there is an error, not the end of the process. Only large programs ask.
 #[track_caller]
-fn affordable(values: &[Value], program: &Program) -> Result<()> {
-    let bytes = |v: &Value| v.elements().saturating_mul(v.dtype().size());
-    let results = values.iter().map(bytes).fold(0, usize::saturating_add);
+fn affordable(program: &Program) -> Result<()> {
+    let made = program
+        .buffers
+        .iter()
+        .filter(|b| matches!(b.place, Place::Output(_)));
+    let bytes = made.map(|b| b.len.saturating_mul(b.dtype.size()));
+    let results = bytes.fold(0, usize::saturating_add);
     let total = results.saturating_add(program.arena);
     match total < 1 << 30 || Vec::<u8>::new().try_reserve_exact(total).is_ok() {
         true => Ok(()),
