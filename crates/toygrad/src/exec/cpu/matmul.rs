@@ -1,13 +1,22 @@
-//! Matrix products: a library's kernel, called for tiles of the result.
+//! Matrix products: how they are cut into parts, which threads share out.
 
-use super::{Memory, num_threads, threads};
-use crate::compile::program::MatMul;
+use super::gemm::{Matrix, Product, Real};
+use super::{Line, Memory, num_threads, threads, with_scratch};
+use crate::compile::program::{MatMul, Operand};
 use crate::dtype::DType;
+use std::cell::RefCell;
 
 /// Multiplications from which threads pay.
 const LARGE: usize = 500_000;
-/// Multiplications of a tile, at least: smaller ones pack the same operand too often.
-const TILE: usize = 500_000;
+/// Multiplications of a part, at least.
+const PART: usize = 500_000;
+/// Columns of a part, at least.
+const NARROW: usize = 32;
+
+thread_local! {
+    /// Packed operands.
+    static PACKED: RefCell<Vec<Line>> = const { RefCell::new(Vec::new()) };
+}
 
 pub(super) fn is_large(m: &MatMul) -> bool {
     work(m) * m.batch.iter().product::<usize>() >= LARGE
@@ -18,81 +27,85 @@ fn work(m: &MatMul) -> usize {
 }
 
 pub(super) fn run(m: &MatMul, memory: &Memory) {
+    match m.dtype {
+        DType::F32 => stack::<f32>(m, memory),
+        _ => stack::<f64>(m, memory),
+    }
+}
+
+/// All products of a stack.
+fn stack<T: Real>(m: &MatMul, memory: &Memory) {
     let batches: usize = m.batch.iter().product();
-    let size = m.dtype.size();
     if m.m * m.n * batches == 0 {
         return;
     }
     if m.k == 0 {
+        let bytes = batches * m.m * m.n * size_of::<T>();
         // SAFETY: the result has batches * m * n elements; zeros are all bits 0.
-        unsafe { std::ptr::write_bytes(memory.at(m.out, 0, 1), 0, batches * m.m * m.n * size) };
+        unsafe { std::ptr::write_bytes(memory.at(m.out, 0, 1), 0, bytes) };
         return;
     }
-    // Tiles along the longer side of the result, as few as keep all threads busy: each of them packs
-    // the other operand anew. An element is summed in the same order whatever its tile.
-    let by_rows = m.m >= m.n;
-    let side = if by_rows { m.m } else { m.n };
+    let whole = |batch: usize| Product {
+        a: matrix::<T>(m, &m.left, batch, memory),
+        b: matrix::<T>(m, &m.right, batch, memory),
+        c: Matrix {
+            at: memory
+                .at(m.out, (batch * m.m * m.n) as isize, size_of::<T>())
+                .cast(),
+            row: m.n as isize,
+            column: 1,
+        },
+        rows: m.m,
+        depth: m.k,
+        columns: m.n,
+    };
+    // As few parts as keep all threads busy: each packs anew what it shares with others. An element
+    // is summed in the same order whatever its part.
     let most = num_threads().div_ceil(batches);
-    let tiles = (work(m) / TILE).clamp(1, most).min(side.div_ceil(64));
-    let width = side.div_ceil(tiles).next_multiple_of(8);
-    let tiles = side.div_ceil(width);
-    let r = m.batch.len();
-    let tile = |i: usize| {
-        let (mut rest, tile) = (i / tiles, i % tiles);
-        let out = rest * m.m * m.n;
-        let (mut left, mut right) = (m.left.view.offset, m.right.view.offset);
-        for a in (0..r).rev() {
-            let k = (rest % m.batch[a]) as isize;
-            rest /= m.batch[a];
-            left += k * m.left.view.strides[a];
-            right += k * m.right.view.strides[a];
-        }
-        let (rsa, csa) = (m.left.view.strides[r], m.left.view.strides[r + 1]);
-        let (rsb, csb) = (m.right.view.strides[r], m.right.view.strides[r + 1]);
-        let (start, end) = (tile * width, side.min((tile + 1) * width));
-        let (rows, columns, out) = match by_rows {
-            true => {
-                left += start as isize * rsa;
-                (end - start, m.n, out + start * m.n)
-            }
-            false => {
-                right += start as isize * csb;
-                (m.m, end - start, out + start)
-            }
+    let parts = (work(m) / PART).clamp(1, most);
+    let by_rows = m.n < parts * NARROW || whole(0).packs_rather_a();
+    let side = if by_rows { m.m } else { m.n };
+    let parts = parts.min(side.div_ceil(NARROW));
+    let length = side.div_ceil(parts).next_multiple_of(NARROW);
+    let parts = side.div_ceil(length);
+    let part = |i: usize| {
+        let p = whole(i / parts);
+        let from = i % parts * length;
+        let length = length.min(side - from);
+        let p = match by_rows {
+            true => Product {
+                a: p.a.offset(from, 0),
+                c: p.c.offset(from, 0),
+                rows: length,
+                ..p
+            },
+            false => Product {
+                b: p.b.offset(0, from),
+                c: p.c.offset(0, from),
+                columns: length,
+                ..p
+            },
         };
-        let left = memory.at(m.left.buffer, left, size);
-        let right = memory.at(m.right.buffer, right, size);
-        let out = memory.at(m.out, out as isize, size);
-        macro_rules! product {
-            ($gemm:path) => {
-                $gemm(
-                    rows,
-                    m.k,
-                    columns,
-                    1.0,
-                    left.cast(),
-                    rsa,
-                    csa,
-                    right.cast(),
-                    rsb,
-                    csb,
-                    0.0,
-                    out.cast(),
-                    m.n as isize,
-                    1,
-                )
-            };
-        }
-        // SAFETY: views stay inside their buffers; tiles are different parts of the result.
-        unsafe {
-            match m.dtype {
-                DType::F32 => product!(matrixmultiply::sgemm),
-                _ => product!(matrixmultiply::dgemm),
-            }
-        }
+        // SAFETY: views stay inside their buffers; parts are different elements of the result.
+        with_scratch(&PACKED, p.scratch(), |scratch| unsafe { p.run(scratch) });
     };
     match is_large(m) {
-        true => threads::each(batches * tiles, &tile),
-        false => (0..batches * tiles).for_each(tile),
+        true => threads::each(batches * parts, &part),
+        false => (0..batches * parts).for_each(part),
+    }
+}
+
+/// One matrix of a stack.
+fn matrix<T>(m: &MatMul, operand: &Operand, batch: usize, memory: &Memory) -> Matrix<T> {
+    let (view, r) = (&operand.view, m.batch.len());
+    let (mut rest, mut offset) = (batch, view.offset);
+    for a in (0..r).rev() {
+        offset += (rest % m.batch[a]) as isize * view.strides[a];
+        rest /= m.batch[a];
+    }
+    Matrix {
+        at: memory.at(operand.buffer, offset, size_of::<T>()).cast(),
+        row: view.strides[r],
+        column: view.strides[r + 1],
     }
 }

@@ -1,0 +1,618 @@
+//! The matrix product on one thread: `C = A B`, with packed operands and a tile of C in registers,
+//! in the manner of BLIS (Van Zee & van de Geijn, 2015).
+//!
+//! B is packed into panels of two vector registers' width, A into strips of as many rows as tiles
+//! have, both [`DEPTH`] deep at most; each strip then passes by all panels. What tiles can read as
+//! it lies is not packed. An element of C is the sum of its products in the order of k, in stretches
+//! that depend on the depth alone: how a product is cut into parts of C does not change its bits.
+
+use crate::lanes::Level;
+
+/// Depth of strips and panels, at most.
+const DEPTH: usize = 256;
+
+/// Rows of A that are packed at a time.
+const NEAR: usize = 48;
+
+/// Bytes of a row of B that are packed at a time: all panels are to stay in the second cache.
+const WIDE: usize = 2048;
+
+/// Rows up to which B is read as it lies, where it can be: packing would cost more.
+const FEW: usize = 32;
+
+/// A strided matrix.
+#[derive(Clone, Copy)]
+pub(super) struct Matrix<T> {
+    pub at: *mut T,
+    /// Elements between rows, and between columns.
+    pub row: isize,
+    pub column: isize,
+}
+
+impl<T> Matrix<T> {
+    #[inline(always)]
+    pub fn offset(self, row: usize, column: usize) -> Matrix<T> {
+        let by = row as isize * self.row + column as isize * self.column;
+        Matrix {
+            at: self.at.wrapping_offset(by),
+            ..self
+        }
+    }
+
+    pub fn transposed(self) -> Matrix<T> {
+        Matrix {
+            at: self.at,
+            row: self.column,
+            column: self.row,
+        }
+    }
+}
+
+/// `C = A B`, of `[rows, depth] x [depth, columns]`; none of them 0.
+pub(super) struct Product<T> {
+    pub a: Matrix<T>,
+    pub b: Matrix<T>,
+    pub c: Matrix<T>,
+    pub rows: usize,
+    pub depth: usize,
+    pub columns: usize,
+}
+
+impl<T: Real> Product<T> {
+    /// Bytes of memory that [`Product::run`] needs.
+    pub fn scratch(&self) -> usize {
+        let most = WIDE / size_of::<T>();
+        // Strips and panels are filled up: by less than a strip's height, or a panel's width.
+        let lines = self.rows.min(NEAR) + self.columns.min(most) + 64;
+        lines * self.depth.min(DEPTH) * size_of::<T>()
+    }
+
+    /// Computes C.
+    ///
+    /// # Safety
+    /// The matrices are valid for reading and, C, for writing; C overlaps nothing. `scratch` is as
+    /// large as [`Product::scratch`] says.
+    pub unsafe fn run(self, scratch: *mut u8) {
+        // SAFETY: the caller's promise; the machine has this level.
+        unsafe { self.run_on(Level::detect(), scratch) }
+    }
+
+    /// # Safety
+    /// As above, and the machine has this level.
+    unsafe fn run_on(self, level: Level, scratch: *mut u8) {
+        // Few rows: the transposed product reads B as it lies.
+        let this = match self.rows < 4 && self.b.row == 1 && self.b.column != 1 {
+            true => Product {
+                a: self.b.transposed(),
+                b: self.a.transposed(),
+                c: self.c.transposed(),
+                rows: self.columns,
+                columns: self.rows,
+                ..self
+            },
+            false => self,
+        };
+        // SAFETY: the caller's promise.
+        unsafe { T::product(level)(&this, scratch.cast()) }
+    }
+
+    /// Whether tiles read A as it lies: along its rows, or if what they read of it stays in cache.
+    fn reads_a(&self) -> bool {
+        self.a.column == 1 || self.a.row == 1 && self.a.column.unsigned_abs() <= 64
+    }
+
+    /// Whether its packing of A takes longer than that of B. What one of two threads saves by
+    /// computing a part of the rows, it loses by packing all of B, and the other way round.
+    pub fn packs_rather_a(&self) -> bool {
+        !self.reads_a() && self.rows > self.columns
+    }
+}
+
+/// A loop for a whole product.
+type Run<T> = unsafe fn(&Product<T>, *mut T);
+
+/// A number type that products are computed in.
+pub(super) trait Real: Copy + Send + Sync + std::ops::Add<Output = Self> + 'static {
+    const ZERO: Self;
+    fn product(level: Level) -> Run<Self>;
+}
+
+/// A vector register.
+trait Vector<T: Real>: Copy {
+    const LANES: usize;
+    unsafe fn splat(x: T) -> Self;
+    unsafe fn load(from: *const T) -> Self;
+    unsafe fn store(self, to: *mut T);
+    /// `self + a * b`
+    unsafe fn plus_product(self, a: Self, b: Self) -> Self;
+    unsafe fn plus(self, other: Self) -> Self;
+
+    /// Turns eight rows of eight numbers around: from rows `apart`, to rows `step` apart.
+    #[inline(always)]
+    unsafe fn transpose(from: *const T, apart: isize, to: *mut T, step: usize) {
+        for (i, j) in [(0, 0), (0, 4), (4, 0), (4, 4)] {
+            // SAFETY: the caller's promise: eight rows of eight.
+            unsafe {
+                let from = from.offset(i as isize * apart).add(j);
+                let square: [[T; 4]; 4] = std::array::from_fn(|i| {
+                    let line = from.offset(i as isize * apart);
+                    line.cast::<[T; 4]>().read_unaligned()
+                });
+                let turned: [[T; 4]; 4] =
+                    std::array::from_fn(|k| std::array::from_fn(|i| square[i][k]));
+                for (k, line) in turned.into_iter().enumerate() {
+                    let to = to.add((j + k) * step + i);
+                    to.cast::<[T; 4]>().write_unaligned(line);
+                }
+            }
+        }
+    }
+}
+
+#[cfg(target_arch = "x86_64")]
+mod x86 {
+    use super::Vector;
+    use std::arch::x86_64::*;
+
+    macro_rules! vectors {
+        ($($v:ident of $lanes:literal $t:ident: $splat:ident $load:ident $store:ident $fma:ident $add:ident $(, $transpose:ident)?;)*) => {$(
+            impl Vector<$t> for $v {
+                const LANES: usize = $lanes;
+                // SAFETY of all: the caller's promise (the instruction set, and valid addresses).
+                #[inline(always)] unsafe fn splat(x: $t) -> Self { unsafe { $splat(x) } }
+                #[inline(always)] unsafe fn load(from: *const $t) -> Self { unsafe { $load(from) } }
+                #[inline(always)] unsafe fn store(self, to: *mut $t) { unsafe { $store(to, self) } }
+                #[inline(always)] unsafe fn plus_product(self, a: Self, b: Self) -> Self { unsafe { $fma(a, b, self) } }
+                #[inline(always)] unsafe fn plus(self, other: Self) -> Self { unsafe { $add(self, other) } }
+                $(#[inline(always)] unsafe fn transpose(from: *const $t, apart: isize, to: *mut $t, step: usize) {
+                    unsafe { $transpose(from, apart, to, step) }
+                })?
+            }
+        )*};
+    }
+
+    vectors! {
+        __m256 of 8 f32: _mm256_set1_ps _mm256_loadu_ps _mm256_storeu_ps _mm256_fmadd_ps _mm256_add_ps, transpose;
+        __m256d of 4 f64: _mm256_set1_pd _mm256_loadu_pd _mm256_storeu_pd _mm256_fmadd_pd _mm256_add_pd;
+        __m512 of 16 f32: _mm512_set1_ps _mm512_loadu_ps _mm512_storeu_ps _mm512_fmadd_ps _mm512_add_ps, transpose;
+        __m512d of 8 f64: _mm512_set1_pd _mm512_loadu_pd _mm512_storeu_pd _mm512_fmadd_pd _mm512_add_pd;
+    }
+
+    /// Eight rows by shuffles: twice as fast as what the compiler makes of arrays.
+    #[inline(always)]
+    unsafe fn transpose(from: *const f32, apart: isize, to: *mut f32, step: usize) {
+        // SAFETY: the caller's promise: AVX, and eight rows of eight.
+        unsafe {
+            let r: [__m256; 8] =
+                std::array::from_fn(|i| _mm256_loadu_ps(from.offset(i as isize * apart)));
+            // In each half of a register: pairs of rows, then fours, then both halves.
+            let pairs = |i: usize| {
+                let (low, high) = (r[i], r[i + 1]);
+                [_mm256_unpacklo_ps(low, high), _mm256_unpackhi_ps(low, high)]
+            };
+            let fours = |i: usize| {
+                let ([a, b], [c, d]) = (pairs(i), pairs(i + 2));
+                [
+                    _mm256_shuffle_ps(a, c, 0x44),
+                    _mm256_shuffle_ps(a, c, 0xee),
+                    _mm256_shuffle_ps(b, d, 0x44),
+                    _mm256_shuffle_ps(b, d, 0xee),
+                ]
+            };
+            let (above, below) = (fours(0), fours(4));
+            for k in 0..4 {
+                let (a, b) = (above[k], below[k]);
+                _mm256_storeu_ps(to.add(k * step), _mm256_permute2f128_ps(a, b, 0x20));
+                _mm256_storeu_ps(to.add((k + 4) * step), _mm256_permute2f128_ps(a, b, 0x31));
+            }
+        }
+    }
+}
+
+/// The register of machines that we have no intrinsics for: the compiler finds one.
+#[derive(Clone, Copy)]
+struct Portable<T, const N: usize>([T; N]);
+
+macro_rules! portable {
+    ($($t:ident $n:literal;)*) => {$(
+        impl Vector<$t> for Portable<$t, $n> {
+            const LANES: usize = $n;
+            #[inline(always)] unsafe fn splat(x: $t) -> Self { Portable([x; $n]) }
+            #[inline(always)] unsafe fn load(from: *const $t) -> Self {
+                // SAFETY: the caller's promise.
+                Portable(unsafe { from.cast::<[$t; $n]>().read_unaligned() })
+            }
+            #[inline(always)] unsafe fn store(self, to: *mut $t) {
+                // SAFETY: the caller's promise.
+                unsafe { to.cast::<[$t; $n]>().write_unaligned(self.0) }
+            }
+            #[inline(always)] unsafe fn plus_product(self, a: Self, b: Self) -> Self {
+                Portable(std::array::from_fn(|i| match cfg!(target_arch = "aarch64") {
+                    true => a.0[i].mul_add(b.0[i], self.0[i]),
+                    // Without the instruction it would be a call.
+                    false => self.0[i] + a.0[i] * b.0[i],
+                }))
+            }
+            #[inline(always)] unsafe fn plus(self, other: Self) -> Self {
+                Portable(std::array::from_fn(|i| self.0[i] + other.0[i]))
+            }
+        }
+    )*};
+}
+portable! { f32 4; f64 2; }
+
+/// Almost equal parts of `len` elements, at most `most` long: where each starts, and its length.
+#[inline(always)]
+fn parts(len: usize, most: usize) -> impl Iterator<Item = (usize, usize)> {
+    let count = len.div_ceil(most);
+    let (short, longer) = (len / count, len % count);
+    (0..count).map(move |i| (i * short + i.min(longer), short + usize::from(i < longer)))
+}
+
+/// A strip of A, which passes by panels of B.
+#[derive(Clone, Copy)]
+struct Strip<T> {
+    a: Matrix<T>,
+    rows: usize,
+    depth: usize,
+    /// The first panel; the next one is `apart`, the next row of a panel `step` elements further.
+    panels: *const T,
+    apart: usize,
+    step: usize,
+    c: Matrix<T>,
+    columns: usize,
+    /// Whether C is added to, not overwritten.
+    add: bool,
+}
+
+/// A strip of `H` rows.
+#[inline(always)]
+unsafe fn strip<T: Real, V: Vector<T>, const H: usize>(s: Strip<T>) {
+    let width = 2 * V::LANES;
+    // The compiler would find every row's address by adding to the one above: a chain as long as
+    // the products of a step. Two halves, of which it does not know how far they are apart.
+    let half = std::hint::black_box(H.div_ceil(2) as isize * s.a.row);
+    for j in 0..s.columns.div_ceil(width) {
+        let columns = s.columns - j * width;
+        let c = s.c.offset(0, j * width);
+        // SAFETY: the caller's promise.
+        unsafe {
+            let panel = s.panels.add(j * s.apart);
+            match columns > V::LANES {
+                true => tile::<T, V, H, 2>(&s, half, panel, c, columns.min(width)),
+                false => tile::<T, V, H, 1>(&s, half, panel, c, columns),
+            }
+        }
+    }
+}
+
+/// A tile of C, of `H` rows and at most `N` registers' columns, which stay in registers.
+#[inline(always)]
+unsafe fn tile<T: Real, V: Vector<T>, const H: usize, const N: usize>(
+    s: &Strip<T>,
+    half: isize,
+    panel: *const T,
+    c: Matrix<T>,
+    columns: usize,
+) {
+    // SAFETY: the strip has H rows, the panel N * LANES columns, both `depth` deep; C has H rows
+    // and `columns` columns.
+    unsafe {
+        let mut sum = [[V::splat(T::ZERO); N]; H];
+        let (mut panel, mut upper) = (panel, s.a.at.cast_const());
+        let mut lower = upper.wrapping_offset(half);
+        for _ in 0..s.depth {
+            let right: [V; N] = std::array::from_fn(|j| V::load(panel.add(j * V::LANES)));
+            for (i, sum) in sum.iter_mut().enumerate() {
+                let left = match i.checked_sub(H.div_ceil(2)) {
+                    None => upper.offset(i as isize * s.a.row),
+                    Some(i) => lower.offset(i as isize * s.a.row),
+                };
+                let left = V::splat(*left);
+                for (sum, &right) in sum.iter_mut().zip(&right) {
+                    *sum = sum.plus_product(left, right);
+                }
+            }
+            panel = panel.wrapping_add(s.step);
+            upper = upper.wrapping_offset(s.a.column);
+            lower = lower.wrapping_offset(s.a.column);
+        }
+        if columns == N * V::LANES && c.column == 1 {
+            for (i, sum) in sum.iter().enumerate() {
+                for (j, sum) in sum.iter().enumerate() {
+                    let to = c.offset(i, j * V::LANES).at;
+                    let sum = if s.add { V::load(to).plus(*sum) } else { *sum };
+                    sum.store(to);
+                }
+            }
+            return;
+        }
+        let mut line = [T::ZERO; 32];
+        for (i, sum) in sum.iter().enumerate() {
+            for (j, sum) in sum.iter().enumerate() {
+                sum.store(line.as_mut_ptr().add(j * V::LANES));
+            }
+            for (j, &x) in line[..columns].iter().enumerate() {
+                let to = c.offset(i, j).at;
+                *to = if s.add { *to + x } else { x };
+            }
+        }
+    }
+}
+
+/// Computes a strip by the loop for its number of rows.
+macro_rules! strips {
+    ($t:ident, $v:ident, $strip:expr, $($height:literal)*) => {
+        match $strip.rows {
+            $($height => strip::<$t, $v, $height>($strip),)*
+            _ => {}
+        }
+    };
+}
+
+#[inline(always)]
+unsafe fn product<T: Real, V: Vector<T>, const H: usize>(p: &Product<T>, scratch: *mut T) {
+    let width = 2 * V::LANES;
+    let most = WIDE / size_of::<T>();
+    let reads_a = p.reads_a();
+    for (first, depth) in parts(p.depth, DEPTH) {
+        for left in (0..p.columns).step_by(most) {
+            let columns = most.min(p.columns - left);
+            let b = p.b.offset(first, left);
+            let narrow = columns == width && b.row == width as isize;
+            let reads_b =
+                b.column == 1 && (narrow || p.rows <= FEW && columns.is_multiple_of(width));
+            // SAFETY: the caller's promise; offsets stay inside the matrices, the scratch has room
+            // for NEAR rows and `most` columns, filled up to whole strips and panels.
+            unsafe {
+                let packed = scratch.add(p.rows.min(NEAR).next_multiple_of(H) * depth);
+                if !reads_b {
+                    for j in (0..columns).step_by(width) {
+                        let columns = width.min(columns - j);
+                        pack_panel::<T, V>(b.offset(0, j), depth, columns, packed.add(j * depth));
+                    }
+                }
+                for top in (0..p.rows).step_by(NEAR) {
+                    let rows = NEAR.min(p.rows - top);
+                    let a = p.a.offset(top, first);
+                    if !reads_a {
+                        pack_strips::<T, H>(a, rows, depth, scratch);
+                    }
+                    for (strip, (row, rows)) in parts(rows, H).enumerate() {
+                        let a = match reads_a {
+                            true => a.offset(row, 0),
+                            false => Matrix {
+                                at: scratch.add(strip * H * depth),
+                                row: 1,
+                                column: H as isize,
+                            },
+                        };
+                        let (panels, apart, step) = match reads_b {
+                            true => (b.at, width, b.row as usize),
+                            false => (packed, width * depth, width),
+                        };
+                        let s = Strip {
+                            a,
+                            rows,
+                            depth,
+                            panels,
+                            apart,
+                            step,
+                            c: p.c.offset(top + row, left),
+                            columns,
+                            add: first > 0,
+                        };
+                        match H {
+                            6 => strips!(T, V, s, 1 2 3 4 5 6),
+                            _ => strips!(T, V, s, 1 2 3 4 5 6 7 8),
+                        }
+                    }
+                }
+            }
+        }
+    }
+}
+
+/// Packs a panel of B, filled up with zeros to whole registers.
+#[inline(always)]
+unsafe fn pack_panel<T: Real, V: Vector<T>>(
+    b: Matrix<T>,
+    depth: usize,
+    columns: usize,
+    to: *mut T,
+) {
+    let width = 2 * V::LANES;
+    // SAFETY: `to` has room for depth x width; B has `depth` rows and `columns` columns.
+    unsafe {
+        if columns == width && b.column == 1 {
+            for k in 0..depth {
+                let (from, to) = (b.offset(k, 0).at, to.add(k * width));
+                V::load(from).store(to);
+                V::load(from.add(V::LANES)).store(to.add(V::LANES));
+            }
+            return;
+        }
+        // Squares of eight are turned around; then what is left below and beside them.
+        let (deep, wide) = match b.row == 1 && width.is_multiple_of(8) {
+            true => (depth / 8 * 8, columns / 8 * 8),
+            false => (0, 0),
+        };
+        for k in (0..deep).step_by(8) {
+            for j in (0..wide).step_by(8) {
+                V::transpose(b.offset(k, j).at, b.column, to.add(k * width + j), width);
+            }
+        }
+        let first = if wide == width { deep } else { 0 };
+        for k in first..depth {
+            let line = std::slice::from_raw_parts_mut(to.add(k * width), width);
+            line[columns..].fill(T::ZERO);
+            let done = if k < deep { wide } else { 0 };
+            for (j, x) in line[..columns].iter_mut().enumerate().skip(done) {
+                *x = *b.offset(k, j).at;
+            }
+        }
+    }
+}
+
+/// Packs strips of A: of each, the rows' first elements, then their second ones, and so on.
+#[inline(always)]
+unsafe fn pack_strips<T: Real, const H: usize>(
+    a: Matrix<T>,
+    rows: usize,
+    depth: usize,
+    to: *mut T,
+) {
+    for k in 0..depth {
+        for (strip, (row, height)) in parts(rows, H).enumerate() {
+            // SAFETY: `to` has room for strips of H x depth; A has `rows` rows and `depth` columns.
+            unsafe {
+                let (from, to) = (a.offset(row, k).at, to.add((strip * depth + k) * H));
+                if a.row == 1 && row + H <= rows {
+                    let line = from.cast::<[T; H]>().read_unaligned();
+                    to.cast::<[T; H]>().write_unaligned(line);
+                } else {
+                    for i in 0..height {
+                        *to.add(i) = *from.offset(i as isize * a.row);
+                    }
+                }
+            }
+        }
+    }
+}
+
+/// The loop of one vector type, compiled for its instruction set.
+macro_rules! compiled {
+    ($t:ident, $v:ty, $height:literal $(, $features:literal)?) => {{
+        $(#[target_feature(enable = $features)])?
+        unsafe fn compiled(p: &Product<$t>, scratch: *mut $t) {
+            // SAFETY: the caller's promise.
+            unsafe { product::<$t, $v, $height>(p, scratch) }
+        }
+        compiled
+    }};
+}
+
+macro_rules! real {
+    ($($t:ident: $avx2:ident $avx512:ident $portable:ty;)*) => {$(
+        impl Real for $t {
+            const ZERO: Self = 0.0;
+            fn product(level: Level) -> Run<$t> {
+                match level {
+                    #[cfg(target_arch = "x86_64")]
+                    Level::Avx2 => compiled!($t, std::arch::x86_64::$avx2, 6, "avx2,fma"),
+                    #[cfg(target_arch = "x86_64")]
+                    Level::Avx512 => {
+                        compiled!($t, std::arch::x86_64::$avx512, 8, "avx512f,avx2,fma")
+                    }
+                    _ => compiled!($t, $portable, 6),
+                }
+            }
+        }
+    )*};
+}
+real! {
+    f32: __m256 __m512 Portable<f32, 4>;
+    f64: __m256d __m512d Portable<f64, 2>;
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Every loop that this machine can run, over sizes around the edges of registers, strips and
+    /// blocks and over all ways in which matrices lie, against a plain sum. Of small whole
+    /// numbers each sum is exact.
+    #[test]
+    fn products_are_exact_at_every_edge() {
+        let levels = match Level::detect() {
+            Level::Portable => vec![Level::Portable],
+            Level::Avx2 => vec![Level::Portable, Level::Avx2],
+            Level::Avx512 => vec![Level::Portable, Level::Avx2, Level::Avx512],
+        };
+        let sizes = [1, 2, 3, 4, 5, 7, 8, 9, 13, 16, 17, 33, 49, 97];
+        let mut seed = 1u64;
+        let mut random = |n: usize| {
+            seed = seed.wrapping_mul(6364136223846793005).wrapping_add(1);
+            (seed >> 33) as usize % n
+        };
+        for level in levels {
+            for case in 0..1500 {
+                let mut size = || match random(12) {
+                    0 => 250 + random(300),
+                    _ => sizes[random(sizes.len())],
+                };
+                let [rows, depth, columns] = [size(), size(), size()];
+                let lies = [random(4), random(4), random(2)];
+                check::<f32>(level, [rows, depth, columns], lies, case);
+                check::<f64>(level, [rows, depth, columns], lies, case);
+            }
+        }
+    }
+
+    trait Exact: Real + std::ops::Mul<Output = Self> + PartialEq + std::fmt::Debug {
+        fn of(x: i16) -> Self;
+    }
+    impl Exact for f32 {
+        fn of(x: i16) -> f32 {
+            x.into()
+        }
+    }
+    impl Exact for f64 {
+        fn of(x: i16) -> f64 {
+            x.into()
+        }
+    }
+
+    /// Row-major, column-major, with gaps, or backwards.
+    fn lie<T>(at: *mut T, rows: usize, columns: usize, how: usize) -> Matrix<T> {
+        let (row, column, first) = match how {
+            0 => (columns, 1, 0),
+            1 => (1, rows, 0),
+            2 => (2 * columns + 3, 2, 1),
+            _ => (columns, 1, rows * columns - 1),
+        };
+        let sign = if how == 3 { -1 } else { 1 };
+        Matrix {
+            at: at.wrapping_add(first),
+            row: sign * row as isize,
+            column: sign * column as isize,
+        }
+    }
+
+    fn check<T: Exact>(level: Level, sizes: [usize; 3], lies: [usize; 3], case: i64) {
+        let [rows, depth, columns] = sizes;
+        let memory = |rows: usize, columns: usize, by: i64| -> Vec<T> {
+            let numbers = 0..(rows * (2 * columns + 3) + 1) as i64;
+            numbers
+                .map(|i| T::of(((i * by + case) % 15 - 7) as i16))
+                .collect()
+        };
+        let (mut a, mut b) = (memory(rows, depth, 7), memory(depth, columns, 11));
+        let mut c = memory(rows, columns, 1);
+        let p = Product {
+            a: lie(a.as_mut_ptr(), rows, depth, lies[0]),
+            b: lie(b.as_mut_ptr(), depth, columns, lies[1]),
+            c: lie(c.as_mut_ptr(), rows, columns, lies[2]),
+            rows,
+            depth,
+            columns,
+        };
+        let (left, right, to) = (p.a, p.b, p.c);
+        // Memory behind the scratch must stay as it is.
+        let mut scratch = vec![85u8; p.scratch() + 64];
+        let room = p.scratch();
+        // SAFETY: the arrays hold the matrices; the machine has the level.
+        unsafe {
+            p.run_on(level, scratch.as_mut_ptr());
+            for i in 0..rows {
+                for j in 0..columns {
+                    let sum = (0..depth).fold(T::ZERO, |sum, k| {
+                        sum + *left.offset(i, k).at * *right.offset(k, j).at
+                    });
+                    assert_eq!(*to.offset(i, j).at, sum, "{sizes:?} {lies:?} at {i}, {j}");
+                }
+            }
+        }
+        assert!(scratch[room..].iter().all(|&x| x == 85), "{sizes:?}");
+    }
+}
