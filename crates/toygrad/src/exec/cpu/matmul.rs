@@ -1,6 +1,6 @@
 //! Matrix products: a library's kernel, called for tiles of the result.
 
-use super::{Memory, num_threads, threads};
+use super::{Memory, num_threads};
 use crate::compile::program::MatMul;
 use crate::dtype::DType;
 
@@ -92,7 +92,7 @@ pub(super) fn run(m: &MatMul, memory: &Memory) {
         }
     };
     match is_large(m) {
-        true => threads::each(batches * tiles, &tile),
+        true => memory.each(batches * tiles, &tile),
         false => (0..batches * tiles).for_each(tile),
     }
 }
