@@ -1,6 +1,6 @@
 //! Kernels that are not fused: random numbers, look-ups, sorting, running sums.
 
-use super::{Fault, Memory, threads};
+use super::{Fault, Memory};
 use crate::compile::program::{Operand, Single, SingleKind};
 use crate::compile::view::PerAxis;
 use crate::dtype::DType;
@@ -179,7 +179,7 @@ fn random(s: &Single, stream: u32, memory: &Memory) {
     unsafe impl Sync for Out {}
     let out = Out(memory.at(s.out, 0, 1));
     let out = &out;
-    threads::each(n.div_ceil(CHUNK), &|c| {
+    memory.each(n.div_ceil(CHUNK), &|c| {
         let (start, end) = (c * CHUNK, n.min((c + 1) * CHUNK));
         // SAFETY: the result has n elements of the dtype.
         unsafe {

@@ -1,7 +1,7 @@
 //! Fused loops: a vector interpreter. The index space is cut into tiles of [`TILE`] elements; for
 //! each tile every instruction runs over registers of as many lanes, which stay in cache.
 
-use super::{Line, Memory, threads, with_scratch};
+use super::{Line, Memory, with_scratch};
 use crate::compile::program::{Fold, Kernel, Load, Loop, Number, Program, Store};
 use crate::compile::view::{PerAxis, Walk};
 use crate::dtype::DType;
@@ -184,7 +184,7 @@ pub(super) fn run(l: &Loop, program: &Program, memory: &Memory) {
         );
     };
     match l.is_large() {
-        true => threads::each(cut.chunks, &work),
+        true => memory.each(cut.chunks, &work),
         false => (0..cut.chunks).for_each(work),
     }
     for c in 0..cut.chunks {

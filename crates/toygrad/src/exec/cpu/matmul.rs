@@ -1,7 +1,7 @@
 //! Matrix products: how they are cut into parts, which threads share out.
 
 use super::gemm::{Matrix, Product, Real};
-use super::{Line, Memory, num_threads, threads, with_scratch};
+use super::{Line, Memory, num_threads, with_scratch};
 use crate::compile::program::{MatMul, Operand};
 use crate::dtype::DType;
 use std::cell::RefCell;
@@ -90,7 +90,7 @@ fn stack<T: Real>(m: &MatMul, memory: &Memory) {
         with_scratch(&PACKED, p.scratch(), |scratch| unsafe { p.run(scratch) });
     };
     match is_large(m) {
-        true => threads::each(batches * parts, &part),
+        true => memory.each(batches * parts, &part),
         false => (0..batches * parts).for_each(part),
     }
 }

@@ -44,12 +44,21 @@ pub(crate) struct Fault {
 pub(crate) struct Memory<'a> {
     base: &'a [*mut u8],
     bound: &'a Bound<'a>,
+    team: Option<&'a threads::Team<'a>>,
 }
 
 // SAFETY: threads of one kernel write to different elements; kernels run one after the other.
 unsafe impl Sync for Memory<'_> {}
 
 impl Memory<'_> {
+    /// Runs `f(0)`, ..., `f(n - 1)`, each once, on all threads of the program.
+    fn each(&self, n: usize, f: &(impl Fn(usize) + Sync)) {
+        match self.team {
+            Some(team) => team.each(n, f),
+            None => (0..n).for_each(f),
+        }
+    }
+
     /// The address of an element.
     #[inline]
     fn at(&self, buffer: u32, offset: isize, size: usize) -> *mut u8 {
@@ -141,8 +150,12 @@ pub(crate) fn run(
                 Place::Arena(offset) => arena.wrapping_add(offset),
             })
             .collect();
-        let memory = Memory { base: &base, bound };
-        let kernels = || {
+        let kernels = |team: Option<&threads::Team>| {
+            let memory = Memory {
+                base: &base,
+                bound,
+                team,
+            };
             program.kernels.iter().try_for_each(|kernel| match kernel {
                 Kernel::Loop(l) => {
                     loops::run(l, program, &memory);
@@ -161,7 +174,7 @@ pub(crate) fn run(
         };
         match program.parallel {
             true => threads::inside(kernels),
-            false => kernels(),
+            false => kernels(None),
         }
     })?;
     for spec in &program.buffers {
