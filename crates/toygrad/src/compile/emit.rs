@@ -307,6 +307,7 @@ impl<'a> Emitter<'a> {
                 Some(reduction) => {
                     let (along, across) = lanes::reduction(reduction, dtype, self.level);
                     body.folds.push(Fold {
+                        meets: false,
                         first: !std::mem::replace(&mut self.begun[part.node as usize], true),
                         to,
                         walk: Walk::default(),

@@ -1,6 +1,6 @@
 //! The compiler: Values → Program, in a few separate passes over plain data.
 //!
-//! canonicalise (number the graph, look up the kept Program) → simplify → fuse → recompute → plan memory.
+//! canonicalise (number the graph, look up the kept Program) → simplify → fuse → recompute → tile → plan memory.
 
 pub(crate) mod backward;
 pub(crate) mod cache;
@@ -12,6 +12,7 @@ mod plan;
 pub(crate) mod program;
 mod recompute;
 mod simplify;
+mod tiling;
 pub(crate) mod view;
 
 use crate::lanes::Level;
@@ -23,7 +24,8 @@ use program::Program;
 pub(crate) fn compile(graph: &Graph, over: &[(usize, u32)], level: Level) -> Program {
     let graph = simplify::simplify(graph);
     let mut program = fuse::fuse(graph, level);
-    plan::plan(&mut program);
     plan::write_over(&mut program, over);
+    tiling::tile(&mut program);
+    plan::plan(&mut program);
     program
 }

@@ -41,19 +41,19 @@ pub(crate) fn plan(program: &mut Program) {
     program.arena = free.end;
 }
 
-fn size(len: usize, bytes: usize) -> usize {
+pub(super) fn size(len: usize, bytes: usize) -> usize {
     (len * bytes).next_multiple_of(ALIGN).max(ALIGN)
 }
 
 /// Free stretches of the arena: offset → length.
 #[derive(Default)]
-struct Free {
+pub(super) struct Free {
     gaps: BTreeMap<usize, usize>,
-    end: usize,
+    pub end: usize,
 }
 
 impl Free {
-    fn take(&mut self, size: usize) -> usize {
+    pub fn take(&mut self, size: usize) -> usize {
         // The tightest gap wastes least; the search is short, as neighbours are joined.
         let fit = self
             .gaps
@@ -75,7 +75,7 @@ impl Free {
         }
     }
 
-    fn give(&mut self, mut offset: usize, mut size: usize) {
+    pub fn give(&mut self, mut offset: usize, mut size: usize) {
         if let Some(len) = self.gaps.remove(&(offset + size)) {
             size += len;
         }

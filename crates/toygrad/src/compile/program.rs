@@ -45,6 +45,8 @@ pub(crate) enum Place {
     Output(u32),
     /// At a byte offset in the arena.
     Arena(usize),
+    /// Where a [`Tiled`] group says: it exists for a tile at a time.
+    Tile,
 }
 
 /// A root of the graph.
@@ -72,6 +74,8 @@ pub(crate) enum Kernel {
     MatMul(MatMul),
     /// A kernel that is not fused.
     Single(Single),
+    /// Kernels that run tile by tile.
+    Tiled(Tiled),
 }
 
 /// A straight-line program over registers, run for each element of an index space.
@@ -114,6 +118,8 @@ pub(crate) struct Fold {
     pub register: u16,
     /// Whether its buffer holds nothing yet; else this adds to what earlier folds left there.
     pub first: bool,
+    /// In a [`Tiled`] group: whether tiles meet in its elements.
+    pub meets: bool,
     /// The loop for elements that meet in one.
     pub along: Lanes,
     /// The loop for elements that meet each in its own.
@@ -222,6 +228,28 @@ pub(crate) enum SingleKind {
     ArgReduce { which: Extreme, axis: usize },
 }
 
+/// Kernels (loops and stacks of products) that run one after the other for each tile of the outer
+/// axis that they share: part `i` of `extent` of each reads what parts `i` of those before it wrote.
+pub(crate) struct Tiled {
+    pub kernels: Vec<Kernel>,
+    pub extent: usize,
+    /// Of how many parts a tile is.
+    pub length: usize,
+    /// Arrays of which there is only one tile at a time, in memory of each thread.
+    pub local: Vec<Local>,
+    /// How much memory these take.
+    pub bytes: usize,
+}
+
+/// An array of which there is only one tile at a time.
+pub(crate) struct Local {
+    pub buffer: u32,
+    /// Where the tile is in the thread's memory.
+    pub offset: usize,
+    /// Bytes of one part.
+    pub part: usize,
+}
+
 impl Kernel {
     /// Buffers that it reads.
     pub fn reads(&self) -> Vec<u32> {
@@ -230,6 +258,7 @@ impl Kernel {
             Kernel::Scalars(s) => s.loads.iter().map(|l| l.buffer).collect(),
             Kernel::MatMul(m) => vec![m.left.buffer, m.right.buffer],
             Kernel::Single(s) => s.operands.iter().map(|o| o.buffer).collect(),
+            Kernel::Tiled(t) => t.kernels.iter().flat_map(Kernel::reads).collect(),
         }
     }
 
@@ -243,6 +272,7 @@ impl Kernel {
             Kernel::Scalars(s) => s.stores.iter().map(|s| s.buffer).collect(),
             Kernel::MatMul(m) => vec![m.out],
             Kernel::Single(s) => vec![s.out],
+            Kernel::Tiled(t) => t.kernels.iter().flat_map(Kernel::writes).collect(),
         }
     }
 }
@@ -282,6 +312,7 @@ impl Program {
             Place::Input(slot) => format!("in{slot}"),
             Place::Output(n) => format!("out{n}"),
             Place::Arena(offset) => format!("@{offset}"),
+            Place::Tile => format!("tile{buffer}"),
         }
     }
 
@@ -403,6 +434,13 @@ impl Program {
                     operands.join(" "),
                     s.dtype
                 )
+            }
+            Kernel::Tiled(t) => {
+                writeln!(f, "tiles of {} of {}", t.length, t.extent)?;
+                t.kernels.iter().try_for_each(|kernel| {
+                    write!(f, "    ")?;
+                    self.kernel(f, kernel)
+                })
             }
         }
     }

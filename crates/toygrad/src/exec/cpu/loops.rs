@@ -9,6 +9,7 @@ use crate::graph::Reduction;
 use smallvec::SmallVec;
 use std::cell::RefCell;
 use std::mem::MaybeUninit;
+use std::ops::Range;
 
 /// Lanes of a register.
 pub(crate) const TILE: usize = 512;
@@ -34,6 +35,7 @@ impl Kernel {
             Kernel::Scalars(_) => false,
             Kernel::MatMul(m) => super::matmul::is_large(m),
             Kernel::Single(s) => super::index::is_large(s),
+            Kernel::Tiled(t) => t.kernels.iter().any(Kernel::is_large),
         }
     }
 }
@@ -194,6 +196,43 @@ pub(super) fn run(l: &Loop, program: &Program, memory: &Memory) {
             // SAFETY: both have as many elements as the fold's buffer.
             unsafe { (f.across)(&from, shared.1[k], len(f)) };
         }
+    }
+}
+
+/// Parts of `extent` of the index space. What other parts meet in, these have a copy of.
+pub(super) fn run_parts(
+    l: &Loop,
+    program: &Program,
+    memory: &Memory,
+    parts: &Range<usize>,
+    extent: usize,
+) {
+    let target = |f: &Fold| memory.at(f.to.buffer, 0, 1);
+    let targets: SmallVec<[*mut u8; 4]> = l.folds.iter().map(target).collect();
+    for (f, target) in l.folds.iter().zip(&targets) {
+        let len = program.buffers[f.to.buffer as usize].len;
+        if f.meets {
+            fill(*target, identity(f), f.dtype, len);
+        } else if f.first {
+            let part = len / extent;
+            let from = target.wrapping_add(parts.start * part * f.dtype.size());
+            fill(from, identity(f), f.dtype, parts.len() * part);
+        }
+    }
+    let part = l.elements() / extent;
+    chunk(l, memory, parts.start * part, parts.end * part, &targets);
+}
+
+/// Brings copies of a fold's result together, in their order, where it belongs.
+pub(super) fn meet(f: &Fold, copies: impl Iterator<Item = *mut u8>, memory: &Memory, len: usize) {
+    let target = memory.at(f.to.buffer, 0, 1);
+    if f.first {
+        fill(target, identity(f), f.dtype, len);
+    }
+    for copy in copies {
+        let from = [copy.cast_const(), std::ptr::null(), std::ptr::null()];
+        // SAFETY: both have as many elements as the fold's buffer.
+        unsafe { (f.across)(&from, target, len) };
     }
 }
 

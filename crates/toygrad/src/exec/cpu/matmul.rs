@@ -1,10 +1,11 @@
 //! Matrix products: how they are cut into parts, which threads share out.
 
 use super::gemm::{Matrix, Product, Real};
-use super::{Line, Memory, num_threads, with_scratch};
+use super::{Line, Memory, with_scratch};
 use crate::compile::program::{MatMul, Operand};
 use crate::dtype::DType;
 use std::cell::RefCell;
+use std::ops::Range;
 
 /// Multiplications from which threads pay.
 const LARGE: usize = 500_000;
@@ -27,22 +28,30 @@ fn work(m: &MatMul) -> usize {
 }
 
 pub(super) fn run(m: &MatMul, memory: &Memory) {
+    run_parts(m, memory, &(0..1), 1);
+}
+
+/// Parts of `extent` of a stack of products.
+pub(super) fn run_parts(m: &MatMul, memory: &Memory, parts: &Range<usize>, extent: usize) {
+    let part = m.batch.iter().product::<usize>() / extent;
+    let batches = parts.start * part..parts.end * part;
     match m.dtype {
-        DType::F32 => stack::<f32>(m, memory),
-        _ => stack::<f64>(m, memory),
+        DType::F32 => stack::<f32>(m, memory, batches),
+        _ => stack::<f64>(m, memory, batches),
     }
 }
 
-/// All products of a stack.
-fn stack<T: Real>(m: &MatMul, memory: &Memory) {
-    let batches: usize = m.batch.iter().product();
+/// Products of a stack.
+fn stack<T: Real>(m: &MatMul, memory: &Memory, range: Range<usize>) {
+    let (first, batches) = (range.start, range.len());
     if m.m * m.n * batches == 0 {
         return;
     }
     if m.k == 0 {
-        let bytes = batches * m.m * m.n * size_of::<T>();
-        // SAFETY: the result has batches * m * n elements; zeros are all bits 0.
-        unsafe { std::ptr::write_bytes(memory.at(m.out, 0, 1), 0, bytes) };
+        let size = m.m * m.n * size_of::<T>();
+        let from = memory.at(m.out, first as isize, size);
+        // SAFETY: the result has m * n elements for each batch; zeros are all bits 0.
+        unsafe { std::ptr::write_bytes(from, 0, batches * size) };
         return;
     }
     let whole = |batch: usize| Product {
@@ -61,15 +70,15 @@ fn stack<T: Real>(m: &MatMul, memory: &Memory) {
     };
     // As few parts as keep all threads busy: each packs anew what it shares with others. An element
     // is summed in the same order whatever its part.
-    let most = num_threads().div_ceil(batches);
+    let most = memory.threads().div_ceil(batches);
     let parts = (work(m) / PART).clamp(1, most);
-    let by_rows = m.n < parts * NARROW || whole(0).packs_rather_a();
+    let by_rows = m.n < parts * NARROW || whole(first).packs_rather_a();
     let side = if by_rows { m.m } else { m.n };
     let parts = parts.min(side.div_ceil(NARROW));
     let length = side.div_ceil(parts).next_multiple_of(NARROW);
     let parts = side.div_ceil(length);
     let part = |i: usize| {
-        let p = whole(i / parts);
+        let p = whole(first + i / parts);
         let from = i % parts * length;
         let length = length.min(side - from);
         let p = match by_rows {

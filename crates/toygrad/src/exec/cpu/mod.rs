@@ -10,6 +10,7 @@ mod loops;
 mod matmul;
 mod scalars;
 mod threads;
+mod tiled;
 
 pub use threads::{num_threads, set_num_threads};
 
@@ -56,6 +57,15 @@ impl Memory<'_> {
         match self.team {
             Some(team) => team.each(n, f),
             None => (0..n).for_each(f),
+        }
+    }
+
+    /// Among how many threads work is shared.
+    fn threads(&self) -> usize {
+        if self.team.is_some() {
+            num_threads()
+        } else {
+            1
         }
     }
 
@@ -148,6 +158,7 @@ pub(crate) fn run(
                 },
                 Place::Output(n) => places[n as usize],
                 Place::Arena(offset) => arena.wrapping_add(offset),
+                Place::Tile => std::ptr::null_mut(),
             })
             .collect();
         let kernels = |team: Option<&threads::Team>| {
@@ -156,20 +167,15 @@ pub(crate) fn run(
                 bound,
                 team,
             };
-            program.kernels.iter().try_for_each(|kernel| match kernel {
-                Kernel::Loop(l) => {
-                    loops::run(l, program, &memory);
-                    Ok(())
+            program.kernels.iter().try_for_each(|kernel| {
+                match kernel {
+                    Kernel::Loop(l) => loops::run(l, program, &memory),
+                    Kernel::Scalars(s) => scalars::run(s, &memory),
+                    Kernel::MatMul(m) => matmul::run(m, &memory),
+                    Kernel::Single(s) => return index::run(s, &memory),
+                    Kernel::Tiled(t) => tiled::run(t, program, &memory),
                 }
-                Kernel::Scalars(s) => {
-                    scalars::run(s, &memory);
-                    Ok(())
-                }
-                Kernel::MatMul(m) => {
-                    matmul::run(m, &memory);
-                    Ok(())
-                }
-                Kernel::Single(s) => index::run(s, &memory),
+                Ok(())
             })
         };
         match program.parallel {

@@ -1,0 +1,137 @@
+//! Kernels that run tile by tile of a common outer axis compute what the reference computes, and the
+//! same bits on any number of threads.
+
+mod common;
+use common::*;
+use toygrad::{DType, Value, compile, evaluate, gradients, oracle};
+
+/// A function of some inputs: a loss and what belongs to it.
+type Loss = fn(&[Value]) -> Value;
+
+struct Case {
+    name: &'static str,
+    loss: Loss,
+    shapes: &'static [&'static [usize]],
+}
+
+/// Log likelihood of a mixture: products of a stack, with loops before and after.
+fn mixture(x: &[Value]) -> Value {
+    let z = (x[0].unsqueeze(0) - x[1].unsqueeze(1)).matmul(&x[2]);
+    (z.square().sum_axis(-1) * -0.5).logsumexp_axis(0).mean()
+}
+
+/// Attention: scores that only their own batch needs.
+fn attention(x: &[Value]) -> Value {
+    let scores = x[0].matmul(x[1].transpose(-1, -2)) * 0.3;
+    scores.softmax(-1).matmul(&x[2]).square().mean()
+}
+
+/// Rows are scaled and shifted: the gradients of scale and shift are sums over all tiles.
+fn normalised(x: &[Value]) -> Value {
+    let centred = &x[0] - x[0].mean_axis(-1).unsqueeze(-1);
+    let scale = (centred.square().mean_axis(-1).unsqueeze(-1) + 1e-3).sqrt();
+    let y = centred / scale * &x[1] + &x[2];
+    (&y * y.tanh()).mean()
+}
+
+/// Convolution, bias, relu and pooling, over a batch: windows, padding and their adjoints.
+fn convolution(x: &[Value]) -> Value {
+    let s: Vec<usize> = x[0].shape().to_vec();
+    let padded = x[0].pad([(0, 0), (0, 0), (1, 1), (1, 1)]);
+    let windows = padded.windows(2, 3, 1, 1).windows(3, 3, 1, 1);
+    let columns = windows.permute([0, 1, 4, 5, 2, 3]);
+    let columns = columns.reshape([s[0], s[1] * 9, s[2] * s[3]]);
+    let y = (x[1].matmul(columns) + x[2].unsqueeze(-1)).relu();
+    let y = y.reshape([s[0], x[2].elements(), s[2], s[3]]);
+    let pooled = y.windows(2, 2, 2, 1).windows(3, 2, 2, 1);
+    pooled.max_axis(-1).max_axis(-1).square().mean()
+}
+
+const CASES: &[Case] = &[
+    Case {
+        name: "mixture",
+        loss: mixture,
+        shapes: &[&[900, 8], &[12, 8], &[12, 8, 8]],
+    },
+    Case {
+        name: "attention",
+        loss: attention,
+        shapes: &[&[7, 4, 70, 16], &[7, 4, 70, 16], &[7, 4, 70, 16]],
+    },
+    Case {
+        name: "normalised",
+        loss: normalised,
+        shapes: &[&[1301, 130], &[130], &[130]],
+    },
+    Case {
+        name: "convolution",
+        loss: convolution,
+        shapes: &[&[9, 6, 28, 28], &[11, 54], &[11]],
+    },
+];
+
+impl Case {
+    fn inputs(&self, dtype: DType) -> Vec<Value> {
+        let mut rng = Rng(7);
+        let mut draw = |shape: &&[usize]| rng.array(shape, dtype, (-1.0, 1.0));
+        self.shapes.iter().map(&mut draw).collect()
+    }
+
+    /// The loss and its gradients.
+    fn results(&self, x: &[Value]) -> Vec<Value> {
+        let y = (self.loss)(x);
+        let g = gradients(&y, x);
+        [y].into_iter().chain(g).collect()
+    }
+}
+
+#[test]
+fn tiles_compute_what_the_reference_computes() {
+    for case in CASES {
+        for dtype in [DType::F32, DType::F64] {
+            let results = case.results(&case.inputs(dtype));
+            evaluate(&results).expect("evaluates");
+            let wanted = oracle(&results).expect("the reference");
+            let relative = if dtype == DType::F32 { 3e-5 } else { 1e-12 };
+            for (k, (v, wanted)) in results.iter().zip(&wanted).enumerate() {
+                // Sums of large and small terms are as exact as the largest.
+                let largest = wanted.iter().fold(0f64, |m, x| m.max(x.abs()));
+                let tolerance = Tolerance {
+                    relative,
+                    absolute: relative * largest,
+                };
+                let what = format!("{} {dtype}, result {k}", case.name);
+                assert_near(&what, &numbers(v), wanted, tolerance);
+            }
+        }
+    }
+}
+
+/// Without tiles the test above would test nothing.
+#[test]
+fn these_functions_run_in_tiles() {
+    for case in CASES {
+        let recorded = compile(|x: Vec<Value>| case.results(&x));
+        let listing = recorded
+            .listing(case.inputs(DType::F32))
+            .expect("a program");
+        assert!(listing.contains("tiles of"), "{}: {listing}", case.name);
+    }
+}
+
+#[test]
+fn tiles_give_the_same_bits_on_any_number_of_threads() {
+    for case in CASES {
+        let bits = |threads: usize| {
+            toygrad::set_num_threads(threads);
+            let results = case.results(&case.inputs(DType::F32));
+            evaluate(&results).expect("evaluates");
+            let all = results.iter().flat_map(numbers);
+            all.map(f64::to_bits).collect::<Vec<u64>>()
+        };
+        let one = bits(1);
+        for threads in [2, 3, 5] {
+            assert!(one == bits(threads), "{}: {threads} threads", case.name);
+        }
+    }
+}
