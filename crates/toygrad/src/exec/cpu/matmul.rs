@@ -10,7 +10,11 @@ const LARGE: usize = 500_000;
 const TILE: usize = 500_000;
 
 pub(super) fn is_large(m: &MatMul) -> bool {
-    work(m) * m.batch.iter().product::<usize>() >= LARGE
+    multiplications(m) >= LARGE
+}
+
+pub(super) fn multiplications(m: &MatMul) -> usize {
+    work(m) * m.batch.iter().product::<usize>()
 }
 
 fn work(m: &MatMul) -> usize {
