@@ -252,6 +252,7 @@ impl<'a> Emitter<'a> {
             }],
             folds: vec![],
             registers: 1,
+            cut: Cut::default(),
         }));
         Operand {
             buffer: b,
@@ -606,6 +607,7 @@ impl Body {
             stores: self.stores,
             folds: self.folds,
             registers: registers as u16,
+            cut: Cut::default(),
         }
     }
 }

@@ -88,6 +88,21 @@ pub(crate) struct Loop {
     pub folds: Vec<Fold>,
     /// How many registers the code needs.
     pub registers: u16,
+    pub cut: Cut,
+}
+
+/// How a loop is cut. The executor says, once, by the sizes of the loop alone.
+#[derive(Default)]
+pub(crate) struct Cut {
+    /// Elements of a chunk, the piece that threads share out; how many chunks there are.
+    pub chunk: usize,
+    pub chunks: usize,
+    /// Elements of a tile.
+    pub tile: usize,
+    /// For each load, whether it is the same in every tile.
+    pub once: Vec<bool>,
+    /// For each fold: the bytes of the copy of its buffer that each chunk has, if chunks meet there.
+    pub copies: Vec<usize>,
 }
 
 #[derive(Clone, Debug)]

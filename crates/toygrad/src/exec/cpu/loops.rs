@@ -2,7 +2,7 @@
 //! each tile every instruction runs over registers of as many lanes, which stay in cache.
 
 use super::{Line, Memory, with_scratch};
-use crate::compile::program::{Fold, Kernel, Load, Loop, Number, Program, Store};
+use crate::compile::program::{BufferSpec, Cut, Fold, Load, Loop, Number, Program, Store};
 use crate::compile::view::{PerAxis, Walk};
 use crate::dtype::DType;
 use crate::graph::Reduction;
@@ -17,27 +17,19 @@ pub(crate) const TILE: usize = 512;
 /// Bytes between registers. Not a power of two: registers must not meet in the same cache sets.
 const REGISTER: usize = TILE * 8 + 64;
 
-/// Elements of a chunk, the unit that threads share out.
-const CHUNK: usize = 32 * 1024;
+/// Elements of a row up to which chunks are of whole rows, if that keeps folds apart.
+const ROWS: usize = 32 * 1024;
 
-/// Instructions times elements from which threads pay.
-const LARGE: usize = 400_000;
+/// Instructions times elements of a chunk, about: some microseconds. Two are worth two threads.
+const UNIT: usize = 32 * 1024;
+
+/// Chunks of a loop, at most (more, if rows must stay whole).
+const CHUNKS: usize = 256;
 
 thread_local! {
     static REGISTERS: RefCell<Vec<Line>> = const { RefCell::new(Vec::new()) };
-}
-
-impl Kernel {
-    /// Whether it is worth several threads.
-    pub(crate) fn is_large(&self) -> bool {
-        match self {
-            Kernel::Loop(l) => l.is_large(),
-            Kernel::Scalars(_) => false,
-            Kernel::MatMul(m) => super::matmul::is_large(m),
-            Kernel::Single(s) => super::index::is_large(s),
-            Kernel::Tiled(t) => t.kernels.iter().any(Kernel::is_large),
-        }
-    }
+    /// Of folds in whose elements chunks meet.
+    static COPIES: RefCell<Vec<Line>> = const { RefCell::new(Vec::new()) };
 }
 
 impl Loop {
@@ -45,57 +37,101 @@ impl Loop {
         self.dims.iter().product()
     }
 
-    fn is_large(&self) -> bool {
+    /// Instructions times elements.
+    pub(super) fn work(&self) -> usize {
         self.elements()
             .saturating_mul(self.code.len() + self.loads.len() + 1)
-            >= LARGE
+    }
+
+    pub(super) fn is_large(&self) -> bool {
+        self.work() >= 2 * UNIT
     }
 }
 
 /// How a loop is cut: by its sizes alone.
-struct Cut {
-    /// Elements of a chunk.
-    chunk: usize,
-    chunks: usize,
-    /// For each fold: whether chunks meet in its elements.
-    meets: SmallVec<[bool; 4]>,
-}
-
-fn cut(l: &Loop, program: &Program) -> Cut {
-    let total = l.elements();
+pub(super) fn cut(l: &Loop, buffers: &[BufferSpec]) -> Cut {
+    let total = l.elements().max(1);
     let row = l
         .dims
         .get(1..)
         .map_or(1, |d| d.iter().product::<usize>())
         .max(1);
-    let round = |n: usize| {
-        if row <= n {
-            n / row * row
-        } else {
-            n.next_multiple_of(TILE)
-        }
+    let unit = unit(l);
+    let tile = TILE / unit * unit;
+    let whole_rows = row <= ROWS;
+    let apart = |f: &Fold| whole_rows && apart(f, l);
+    let keep = l.folds.iter().any(apart);
+    let round = |n: usize| match row <= n || keep {
+        true => n.next_multiple_of(row * (tile / row).max(1)),
+        false => n.next_multiple_of(tile),
     };
-    let whole_rows = row <= CHUNK;
-    let mut chunk = round(CHUNK);
-    let meets: SmallVec<[bool; 4]> = l
-        .folds
-        .iter()
-        .map(|f| !(whole_rows && apart(f, l)))
-        .collect();
-    let folds = l.folds.iter().zip(&meets).filter(|(_, meets)| **meets);
-    let partial: usize = folds
-        .map(|(f, _)| program.buffers[f.to.buffer as usize].len)
-        .sum();
-    if partial > 0 {
-        // Partial results must stay small beside the work.
-        let most = (total / (4 * partial)).clamp(1, 256);
-        chunk = round(chunk.max(total.div_ceil(most))).max(chunk);
+    // A power of two, as the number of threads is one more often than not.
+    let chunks = match l.is_large() {
+        true => (l.work() / UNIT)
+            .next_power_of_two()
+            .min(CHUNKS)
+            .min(total.div_ceil(TILE)),
+        false => 1,
+    };
+    let mut chunk = round(total.div_ceil(chunks));
+    let len = |f: &Fold| buffers[f.to.buffer as usize].len;
+    let met: usize = l.folds.iter().filter(|f| !apart(f)).map(len).sum();
+    if met > 0 {
+        // Copies must stay small beside the work.
+        let most = (total / (4 * met)).max(1);
+        chunk = round(chunk.max(total.div_ceil(most)));
     }
+    let chunks = total.div_ceil(chunk);
+    let copy = |f: &Fold| match chunks == 1 || apart(f) {
+        true => 0,
+        false => (len(f) * f.dtype.size()).next_multiple_of(64),
+    };
     Cut {
         chunk,
-        chunks: total.div_ceil(chunk),
-        meets,
+        chunks,
+        tile,
+        once: l
+            .loads
+            .iter()
+            .map(|x| unit.is_multiple_of(period(l, x)) && !x.walk.is_flat())
+            .collect(),
+        copies: l.folds.iter().map(copy).collect(),
     }
+}
+
+/// How a loop of a group is cut: into the group's tiles.
+pub(super) fn cut_tiles(l: &Loop, buffers: &[BufferSpec], extent: usize, length: usize) -> Cut {
+    let chunk = l.elements() / extent * length;
+    let unit = unit(l);
+    let once = |x: &Load| {
+        let period = period(l, x);
+        unit.is_multiple_of(period) && chunk.is_multiple_of(period) && !x.walk.is_flat()
+    };
+    let copy = |f: &Fold| match f.meets {
+        true => (buffers[f.to.buffer as usize].len * f.dtype.size()).next_multiple_of(64),
+        false => 0,
+    };
+    Cut {
+        chunk,
+        chunks: extent.div_ceil(length),
+        tile: TILE / unit * unit,
+        once: l.loads.iter().map(once).collect(),
+        copies: l.folds.iter().map(copy).collect(),
+    }
+}
+
+/// After how many elements of the index space a load begins anew: what repeats along the outer axes
+/// (a bias, a number in memory) is loaded once, if tiles hold it a whole number of times.
+fn period(l: &Loop, load: &Load) -> usize {
+    let strides = &load.from.view.strides;
+    let outer = strides.iter().take_while(|s| **s == 0).count();
+    l.dims[outer..].iter().product::<usize>().max(1)
+}
+
+/// What tiles are a multiple of.
+fn unit(l: &Loop) -> usize {
+    let periods = l.loads.iter().map(|x| period(l, x));
+    periods.filter(|&p| p <= TILE).max().unwrap_or(1)
 }
 
 /// Whether different positions of the first axis write different elements, also where several
@@ -124,120 +160,108 @@ fn apart(f: &Fold, l: &Loop) -> bool {
     }
 }
 
-pub(super) fn run(l: &Loop, program: &Program, memory: &Memory) {
-    let targets: SmallVec<[*mut u8; 4]> = l
-        .folds
-        .iter()
-        .map(|f| memory.at(f.to.buffer, 0, 1))
-        .collect();
-    let len = |f: &Fold| program.buffers[f.to.buffer as usize].len;
-    for (f, &target) in l.folds.iter().zip(&targets).filter(|(f, _)| f.first) {
-        fill(target, identity(f), f.dtype, len(f));
+/// Where the folds of each chunk go.
+struct Targets<'a> {
+    /// Their buffers.
+    whole: SmallVec<[*mut u8; 4]>,
+    /// The chunks' copies, one after the other.
+    copies: *mut u8,
+    bytes: &'a [usize],
+}
+
+// SAFETY: chunks write to different copies, and to different elements of the buffers.
+unsafe impl Sync for Targets<'_> {}
+
+impl Targets<'_> {
+    fn new<'a>(l: &'a Loop, memory: &Memory, copies: *mut u8) -> Targets<'a> {
+        let whole = l.folds.iter().map(|f| memory.at(f.to.buffer, 0, 1));
+        Targets {
+            whole: whole.collect(),
+            copies,
+            bytes: &l.cut.copies,
+        }
     }
-    let total = l.elements();
-    if total == 0 {
-        return;
-    }
-    let cut = cut(l, program);
-    if cut.chunks == 1 {
-        return chunk(l, memory, 0, total, &targets);
-    }
-    // Each chunk gets its own copy of what chunks meet in.
-    let bytes: SmallVec<[usize; 4]> = l
-        .folds
-        .iter()
-        .zip(&cut.meets)
-        .map(|(f, meets)| {
-            if *meets {
-                (len(f) * f.dtype.size()).next_multiple_of(64)
-            } else {
-                0
-            }
-        })
-        .collect();
-    let per_chunk: usize = bytes.iter().sum();
-    let mut partial = vec![Line([0; 64]); per_chunk * cut.chunks / 64];
-    struct Shared(*mut u8, SmallVec<[*mut u8; 4]>);
-    // SAFETY: chunks write to different stretches of the partial results, and to different
-    // elements of the others.
-    unsafe impl Sync for Shared {}
-    let shared = Shared(partial.as_mut_ptr().cast(), targets);
-    let shared = &shared;
-    let own = |c: usize| -> SmallVec<[*mut u8; 4]> {
-        let mut at = shared.0.wrapping_add(c * per_chunk);
-        let mut targets = shared.1.clone();
-        for (k, &bytes) in bytes.iter().enumerate().filter(|(_, b)| **b > 0) {
-            targets[k] = at;
-            at = at.wrapping_add(bytes);
+
+    fn of_chunk(&self, c: usize) -> SmallVec<[*mut u8; 4]> {
+        let mut targets = self.whole.clone();
+        let mut at = c * self.bytes.iter().sum::<usize>();
+        for (target, &bytes) in targets.iter_mut().zip(self.bytes).filter(|x| *x.1 > 0) {
+            *target = self.copies.wrapping_add(at);
+            at += bytes;
         }
         targets
-    };
-    let work = |c: usize| {
-        let targets = own(c);
-        for (k, f) in l.folds.iter().enumerate().filter(|(k, _)| cut.meets[*k]) {
-            fill(targets[k], identity(f), f.dtype, len(f));
-        }
-        chunk(
-            l,
-            memory,
-            c * cut.chunk,
-            total.min((c + 1) * cut.chunk),
-            &targets,
-        );
-    };
-    match l.is_large() {
-        true => memory.each(cut.chunks, &work),
-        false => (0..cut.chunks).for_each(work),
     }
-    for c in 0..cut.chunks {
-        let targets = own(c);
-        for (k, f) in l.folds.iter().enumerate().filter(|(k, _)| cut.meets[*k]) {
-            let from = [targets[k].cast_const(), std::ptr::null(), std::ptr::null()];
+}
+
+pub(super) fn run(l: &Loop, program: &Program, memory: &Memory) {
+    let run = |copies: *mut u8| {
+        let targets = Targets::new(l, memory, copies);
+        let folds = l.folds.iter().zip(&targets.whole);
+        for (f, &target) in folds.filter(|(f, _)| f.first) {
+            let len = program.buffers[f.to.buffer as usize].len;
+            fill(target, identity(f), f.dtype, len);
+        }
+        if l.elements() > 0 {
+            memory.share(l.cut.chunks, &|range| chunks(l, memory, range, &targets));
+            meet(l, program, &targets);
+        }
+    };
+    match copies(l) {
+        0 => run(std::ptr::null_mut()),
+        all => with_scratch(&COPIES, all, run),
+    }
+}
+
+/// Brings the chunks' copies together, in their order.
+fn meet(l: &Loop, program: &Program, targets: &Targets) {
+    for c in 0..l.cut.chunks {
+        let copies = l.folds.iter().zip(targets.of_chunk(c)).zip(targets.bytes);
+        for (k, ((f, from), _)) in copies.enumerate().filter(|x| *x.1.1 > 0) {
+            let len = program.buffers[f.to.buffer as usize].len;
+            let from = [from.cast_const(), std::ptr::null(), std::ptr::null()];
             // SAFETY: both have as many elements as the fold's buffer.
-            unsafe { (f.across)(&from, shared.1[k], len(f)) };
+            unsafe { (f.across)(&from, targets.whole[k], len) };
         }
     }
 }
 
-/// Parts of `extent` of the index space. What other parts meet in, these have a copy of.
-pub(super) fn run_parts(
-    l: &Loop,
-    program: &Program,
-    memory: &Memory,
-    parts: &Range<usize>,
-    extent: usize,
-) {
-    let target = |f: &Fold| memory.at(f.to.buffer, 0, 1);
-    let targets: SmallVec<[*mut u8; 4]> = l.folds.iter().map(target).collect();
-    for (f, target) in l.folds.iter().zip(&targets) {
+/// Bytes of the copies of what the chunks of a loop meet in.
+pub(super) fn copies(l: &Loop) -> usize {
+    l.cut.chunks * l.cut.copies.iter().sum::<usize>()
+}
+
+/// Tile `i` of a loop of a group, with copies for all its tiles.
+pub(super) fn run_tile(l: &Loop, program: &Program, memory: &Memory, i: usize, copies: *mut u8) {
+    let targets = Targets::new(l, memory, copies);
+    let (from, to) = (i * l.cut.chunk, l.elements().min((i + 1) * l.cut.chunk));
+    let first = |((f, _), bytes): &((&Fold, _), &usize)| f.first && **bytes == 0;
+    let folds = l.folds.iter().zip(&targets.whole).zip(targets.bytes);
+    for ((f, target), _) in folds.filter(first) {
+        // The tile's part of the buffer, which is in proportion.
         let len = program.buffers[f.to.buffer as usize].len;
-        if f.meets {
-            fill(*target, identity(f), f.dtype, len);
-        } else if f.first {
-            let part = len / extent;
-            let from = target.wrapping_add(parts.start * part * f.dtype.size());
-            fill(from, identity(f), f.dtype, parts.len() * part);
-        }
+        let part = |element: usize| len * element / l.elements();
+        let at = target.wrapping_add(part(from) * f.dtype.size());
+        fill(at, identity(f), f.dtype, part(to) - part(from));
     }
-    let part = l.elements() / extent;
-    chunk(l, memory, parts.start * part, parts.end * part, &targets);
+    chunks(l, memory, i..i + 1, &targets);
 }
 
-/// Brings copies of a fold's result together, in their order, where it belongs.
-pub(super) fn meet(f: &Fold, copies: impl Iterator<Item = *mut u8>, memory: &Memory, len: usize) {
-    let target = memory.at(f.to.buffer, 0, 1);
-    if f.first {
+/// Brings together what the tiles of a loop have in copies.
+pub(super) fn meet_tiles(l: &Loop, program: &Program, memory: &Memory, copies: *mut u8) {
+    let targets = Targets::new(l, memory, copies);
+    let folds = l.folds.iter().zip(&targets.whole).zip(targets.bytes);
+    for ((f, &target), _) in folds.filter(|((f, _), bytes)| f.first && **bytes > 0) {
+        let len = program.buffers[f.to.buffer as usize].len;
         fill(target, identity(f), f.dtype, len);
     }
-    for copy in copies {
-        let from = [copy.cast_const(), std::ptr::null(), std::ptr::null()];
-        // SAFETY: both have as many elements as the fold's buffer.
-        unsafe { (f.across)(&from, target, len) };
-    }
+    meet(l, program, &targets);
 }
 
-/// Elements `start..end` of the index space.
-fn chunk(l: &Loop, memory: &Memory, start: usize, end: usize, targets: &[*mut u8]) {
+/// Consecutive chunks of the index space.
+fn chunks(l: &Loop, memory: &Memory, range: Range<usize>, targets: &Targets) {
+    let (cut, total) = (&l.cut, l.elements());
+    let start = range.start * cut.chunk;
+    let first = cut.tile.min(total - start);
     with_scratch(&REGISTERS, l.registers as usize * REGISTER, |scratch| {
         let register = |r: usize| scratch.wrapping_add(r * REGISTER);
         let mut at: SmallVec<[*mut u8; 32]> = (0..l.registers as usize).map(register).collect();
@@ -247,25 +271,10 @@ fn chunk(l: &Loop, memory: &Memory, start: usize, end: usize, targets: &[*mut u8
                 Number::Known(x) => x,
                 Number::Bound(slot) => memory.bound.numbers[slot as usize],
             };
-            fill(at[r as usize], x, dtype, TILE.min(end - start));
+            fill(at[r as usize], x, dtype, first);
         }
-        // What repeats along the outer axes (a bias, a number in memory) is loaded once, if tiles
-        // hold it a whole number of times.
-        let periods = l
-            .loads
-            .iter()
-            .map(|x| period(&x.from.view.strides, &l.dims));
-        let unit = periods.clone().filter(|&p| p <= TILE).max().unwrap_or(1);
-        let size = TILE / unit * unit;
-        let mut again: SmallVec<[bool; 16]> = SmallVec::new();
-        for (load, period) in l.loads.iter().zip(periods) {
-            let repeats = period <= unit && unit.is_multiple_of(period);
-            let once = repeats && start.is_multiple_of(unit) && !load.walk.is_flat();
-            if once {
-                let n = size.min(end - start);
-                gather(load, memory, start, n, at[load.register as usize]);
-            }
-            again.push(!once);
+        for (load, _) in l.loads.iter().zip(&cut.once).filter(|(_, once)| **once) {
+            gather(load, memory, start, first, at[load.register as usize]);
         }
         // A register that code writes and one store takes is written straight to memory.
         let direct: SmallVec<[bool; 8]> = l
@@ -277,48 +286,49 @@ fn chunk(l: &Loop, memory: &Memory, start: usize, end: usize, targets: &[*mut u8
                 !s.deferred && once && code
             })
             .collect();
-        let mut tile = start;
-        while tile < end {
-            let n = size.min(end - tile);
-            for (load, _) in l.loads.iter().zip(&again).filter(|(_, again)| **again) {
-                let r = load.register as usize;
-                at[r] = match load.walk.stretch(tile, n) {
-                    Some(offset) => memory.at(load.from.buffer, offset, load.dtype.size()),
-                    None => {
-                        gather(load, memory, tile, n, register(r));
-                        register(r)
-                    }
-                };
+        for c in range {
+            let (mut tile, end) = (c * cut.chunk, total.min((c + 1) * cut.chunk));
+            let targets = targets.of_chunk(c);
+            let copies = l.folds.iter().zip(&targets).zip(&cut.copies);
+            for ((f, to), bytes) in copies.filter(|x| *x.1 > 0) {
+                fill(*to, identity(f), f.dtype, bytes / f.dtype.size());
             }
-            for (s, _) in l.stores.iter().zip(&direct).filter(|(_, d)| **d) {
-                at[s.register as usize] = match s.walk.stretch(tile, n) {
-                    Some(offset) => memory.at(s.to.buffer, offset, s.dtype.size()),
-                    None => register(s.register as usize),
-                };
-            }
-            for i in &l.code {
-                let from = i.from.map(|r| at[r as usize].cast_const());
-                // SAFETY: registers have TILE lanes of any dtype; arrays have n more elements at
-                // this tile. The destination is a register or an array of its own.
-                unsafe { (i.lanes)(&from, at[i.to as usize], n) };
-            }
-            for (s, direct) in l.stores.iter().zip(&direct) {
-                if !direct || s.walk.stretch(tile, n).is_none() {
-                    scatter(at[s.register as usize], s, memory, tile, n);
+            while tile < end {
+                let n = cut.tile.min(end - tile);
+                for (load, _) in l.loads.iter().zip(&cut.once).filter(|(_, once)| !**once) {
+                    let r = load.register as usize;
+                    at[r] = match load.walk.stretch(tile, n) {
+                        Some(offset) => memory.at(load.from.buffer, offset, load.dtype.size()),
+                        None => {
+                            gather(load, memory, tile, n, register(r));
+                            register(r)
+                        }
+                    };
                 }
+                for (s, _) in l.stores.iter().zip(&direct).filter(|(_, d)| **d) {
+                    at[s.register as usize] = match s.walk.stretch(tile, n) {
+                        Some(offset) => memory.at(s.to.buffer, offset, s.dtype.size()),
+                        None => register(s.register as usize),
+                    };
+                }
+                for i in &l.code {
+                    let from = i.from.map(|r| at[r as usize].cast_const());
+                    // SAFETY: registers have TILE lanes of any dtype; arrays have n more elements at
+                    // this tile. The destination is a register or an array of its own.
+                    unsafe { (i.lanes)(&from, at[i.to as usize], n) };
+                }
+                for (s, direct) in l.stores.iter().zip(&direct) {
+                    if !direct || s.walk.stretch(tile, n).is_none() {
+                        scatter(at[s.register as usize], s, memory, tile, n);
+                    }
+                }
+                for (f, &target) in l.folds.iter().zip(&targets) {
+                    fold(f, at[f.register as usize], target, tile, n);
+                }
+                tile += n;
             }
-            for (f, &target) in l.folds.iter().zip(targets) {
-                fold(f, at[f.register as usize], target, tile, n);
-            }
-            tile += n;
         }
     });
-}
-
-/// After how many elements of the index space a view begins anew.
-fn period(strides: &[isize], dims: &[usize]) -> usize {
-    let outer = strides.iter().take_while(|s| **s == 0).count();
-    dims[outer..].iter().product()
 }
 
 /// Elements of a strided view that lie in equal rows, one after the other in the index space.

@@ -20,7 +20,11 @@ thread_local! {
 }
 
 pub(super) fn is_large(m: &MatMul) -> bool {
-    work(m) * m.batch.iter().product::<usize>() >= LARGE
+    multiplications(m) >= LARGE
+}
+
+pub(super) fn multiplications(m: &MatMul) -> usize {
+    work(m) * m.batch.iter().product::<usize>()
 }
 
 fn work(m: &MatMul) -> usize {

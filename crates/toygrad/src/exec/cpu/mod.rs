@@ -18,6 +18,7 @@ use crate::compile::graph::Stream;
 use crate::compile::program::{Kernel, Output, Place, Program};
 use crate::dtype::Data;
 use std::cell::RefCell;
+use std::ops::Range;
 
 /// An input of a run.
 pub(crate) enum Slot<'a> {
@@ -52,21 +53,25 @@ pub(crate) struct Memory<'a> {
 unsafe impl Sync for Memory<'_> {}
 
 impl Memory<'_> {
-    /// Runs `f(0)`, ..., `f(n - 1)`, each once, on all threads of the program.
-    fn each(&self, n: usize, f: &(impl Fn(usize) + Sync)) {
+    /// Runs `f` for all of `0..n`, in ranges, on all threads of the program.
+    fn share(&self, n: usize, f: &(impl Fn(Range<usize>) + Sync)) {
         match self.team {
-            Some(team) => team.each(n, f),
-            None => (0..n).for_each(f),
+            Some(team) => team.share(n, f),
+            None => f(0..n),
         }
     }
 
     /// Among how many threads work is shared.
     fn threads(&self) -> usize {
-        if self.team.is_some() {
-            num_threads()
-        } else {
-            1
+        match self.team {
+            Some(_) => num_threads(),
+            None => 1,
         }
+    }
+
+    /// Runs `f(0)`, ..., `f(n - 1)` on all threads of the program.
+    fn each(&self, n: usize, f: &(impl Fn(usize) + Sync)) {
+        self.share(n, &|range| range.for_each(f));
     }
 
     /// The address of an element.
@@ -106,9 +111,36 @@ fn with_scratch<T>(
     })
 }
 
+/// Work in large kernels for which a program calls other threads: some ten microseconds, as long
+/// as they may need to come.
+const SHARED: usize = 400_000;
+
+/// The work that threads share, in instructions of loops times elements (0.1 ns, about).
+fn shared_work(kernel: &Kernel) -> usize {
+    match kernel {
+        Kernel::Loop(l) if l.is_large() => l.work(),
+        Kernel::MatMul(m) if matmul::is_large(m) => matmul::multiplications(m) / 4,
+        Kernel::Single(s) if index::is_large(s) => s.dims.iter().product::<usize>() * 16,
+        Kernel::Tiled(t) => t
+            .kernels
+            .iter()
+            .map(shared_work)
+            .fold(0, usize::saturating_add),
+        _ => 0,
+    }
+}
+
 /// Notes in a new program what this executor wants to know at each run.
 pub(crate) fn prepare(program: &mut Program) {
-    program.parallel = program.kernels.iter().any(Kernel::is_large);
+    for kernel in &mut program.kernels {
+        match kernel {
+            Kernel::Loop(l) => l.cut = loops::cut(l, &program.buffers),
+            Kernel::Tiled(t) => tiled::cut(t, &program.buffers),
+            _ => {}
+        }
+    }
+    let shared = program.kernels.iter().map(shared_work);
+    program.parallel = shared.fold(0, usize::saturating_add) >= SHARED;
 }
 
 /// Runs the program. Gives the arrays that it makes, in memory of those `used` before where there

@@ -99,16 +99,16 @@ impl Drop for Team<'_> {
 }
 
 impl Team<'_> {
-    /// Runs `f(0)`, ..., `f(n - 1)`, each once, on any threads.
-    pub(super) fn each<F: Fn(usize) + Sync>(&self, n: usize, f: &F) {
+    /// Runs `f` for ranges that together are `0..n`, on any threads.
+    pub(super) fn share<F: Fn(Range<usize>) + Sync>(&self, n: usize, f: &F) {
         let pieces = self.pieces;
         // One needs no helper, and within a piece there are no others.
         let alone = n < 2 || pieces.left.load(Relaxed) > 0;
         let (false, Ok(count)) = (alone, u32::try_from(n)) else {
-            return (0..n).for_each(f);
+            return f(0..n);
         };
         // SAFETY: `f` is what `F` stands for.
-        let run: Task = |f, range| unsafe { range.for_each(&*f.cast::<F>()) };
+        let run: Task = |f, range| unsafe { (*f.cast::<F>())(range) };
         // SAFETY: nobody else looks at the task, as no piece is left; `f` outlives its pieces, for
         // which this waits.
         unsafe { *pieces.task.get() = (run, std::ptr::from_ref(f).cast()) };
@@ -132,7 +132,7 @@ impl Team<'_> {
     }
 }
 
-/// Runs a range of pieces of the function that is given by its address.
+/// Runs the function that is given by its address, for a range of pieces.
 type Task = fn(*const (), Range<usize>);
 
 /// The pieces of one kernel.
@@ -330,10 +330,14 @@ mod tests {
     use super::*;
     use std::time::{Duration, Instant};
 
+    fn each(team: &Team, n: usize, f: impl Fn(usize) + Sync) {
+        team.share(n, &|range| range.for_each(&f));
+    }
+
     /// How often each of `n` pieces was done.
     fn done(team: &Team, n: usize) -> Vec<u32> {
         let done: Vec<AtomicU32> = (0..n).map(|_| AtomicU32::new(0)).collect();
-        team.each(n, &|i| {
+        each(team, n, |i| {
             done[i].fetch_add(1, Relaxed);
         });
         done.into_iter().map(AtomicU32::into_inner).collect()
@@ -377,7 +381,7 @@ mod tests {
         for pause in [0, 1, 20, 0, 5] {
             std::thread::sleep(Duration::from_millis(pause));
             let (here, start) = (AtomicUsize::new(0), Instant::now());
-            team.each(2, &|_| {
+            each(&team, 2, |_| {
                 here.fetch_add(1, SeqCst);
                 while here.load(SeqCst) < 2 && start.elapsed().as_secs() < 60 {
                     yield_now();
@@ -392,8 +396,8 @@ mod tests {
         let pool = Pool::new(2);
         let team = pool.team().expect("a team");
         let total = AtomicUsize::new(0);
-        team.each(20, &|i| {
-            team.each(i, &|_| {
+        each(&team, 20, |i| {
+            each(&team, i, |_| {
                 total.fetch_add(1, Relaxed);
             });
         });
@@ -406,7 +410,7 @@ mod tests {
         let pool = Pool::new(3);
         for bad in [0, 7, 99] {
             let team = pool.team().expect("a team");
-            let run = || team.each(100, &|i| assert_ne!(i, bad, "the message"));
+            let run = || each(&team, 100, |i| assert_ne!(i, bad, "the message"));
             let panic = catch_unwind(AssertUnwindSafe(run)).expect_err("a panic");
             let message = panic.downcast::<String>().expect("a message");
             assert!(message.contains("the message"), "{message}");

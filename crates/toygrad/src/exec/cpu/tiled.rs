@@ -1,18 +1,17 @@
 //! Groups of kernels, tile by tile of the outer axis that they share.
 
 use super::{Line, Memory, loops, matmul, with_scratch};
-use crate::compile::program::{Fold, Kernel, Program, Tiled};
-use smallvec::SmallVec;
+use crate::compile::program::{BufferSpec, Kernel, Program, Tiled};
 use std::cell::RefCell;
 
 thread_local! {
     /// The addresses of all buffers as a tile sees them, and the arrays that are its own.
     static TILE: RefCell<Vec<Line>> = const { RefCell::new(Vec::new()) };
-    /// Copies of what tiles meet in, one for each tile.
+    /// Copies of what tiles meet in, for all tiles of each loop.
     static COPIES: RefCell<Vec<Line>> = const { RefCell::new(Vec::new()) };
 }
 
-/// Memory that each tile has a part of.
+/// Memory that each tile uses a part of.
 #[derive(Clone, Copy)]
 struct Copies(*mut u8);
 
@@ -25,53 +24,50 @@ impl Copies {
     }
 }
 
-pub(super) fn run(t: &Tiled, program: &Program, memory: &Memory) {
-    let tiles = t.extent.div_ceil(t.length);
-    let len = |f: &Fold| program.buffers[f.to.buffer as usize].len;
-    // Folds whose elements tiles meet in, and where their copies are.
-    let mut size = 0;
-    let meeting: SmallVec<[(&Fold, usize); 4]> = folds(t)
-        .filter(|f| f.meets)
-        .map(|f| {
-            let offset = size;
-            size += (len(f) * f.dtype.size()).next_multiple_of(64);
-            (f, offset)
-        })
-        .collect();
-    with_scratch(&COPIES, tiles * size, |copies| {
-        let copies = Copies(copies);
-        let work = |i: usize| {
-            let own = meeting
-                .iter()
-                .map(|(f, at)| (f.to.buffer, copies.at(i * size + at)));
-            tile(t, program, memory, i, own);
-        };
-        match t.kernels.iter().any(Kernel::is_large) {
-            true => memory.each(tiles, &work),
-            false => (0..tiles).for_each(work),
+/// Notes how the loops of a group are cut.
+pub(super) fn cut(t: &mut Tiled, buffers: &[BufferSpec]) {
+    for kernel in &mut t.kernels {
+        if let Kernel::Loop(l) = kernel {
+            l.cut = loops::cut_tiles(l, buffers, t.extent, t.length);
         }
-        for &(f, at) in &meeting {
-            let copies = (0..tiles).map(|i| copies.at(i * size + at));
-            loops::meet(f, copies, memory, len(f));
+    }
+}
+
+/// Each kernel of a group, and where its copies start.
+fn with_copies(t: &Tiled) -> impl Iterator<Item = (&Kernel, usize)> {
+    t.kernels.iter().scan(0, |next, kernel| {
+        let start = *next;
+        if let Kernel::Loop(l) = kernel {
+            *next += loops::copies(l);
+        }
+        Some((kernel, start))
+    })
+}
+
+/// Bytes of all copies.
+fn copies(t: &Tiled) -> usize {
+    let of = |kernel: &Kernel| match kernel {
+        Kernel::Loop(l) => loops::copies(l),
+        _ => 0,
+    };
+    t.kernels.iter().map(of).sum()
+}
+
+pub(super) fn run(t: &Tiled, program: &Program, memory: &Memory) {
+    with_scratch(&COPIES, copies(t), |copies| {
+        let copies = Copies(copies);
+        let tiles = t.extent.div_ceil(t.length);
+        memory.each(tiles, &|i| tile(t, program, memory, i, copies));
+        for (kernel, start) in with_copies(t) {
+            if let Kernel::Loop(l) = kernel {
+                loops::meet_tiles(l, program, memory, copies.at(start));
+            }
         }
     });
 }
 
-fn folds(t: &Tiled) -> impl Iterator<Item = &Fold> {
-    t.kernels.iter().flat_map(|kernel| match kernel {
-        Kernel::Loop(l) => &l.folds[..],
-        _ => &[],
-    })
-}
-
-/// Runs all kernels for tile `i`, which has some buffers of its own.
-fn tile(
-    t: &Tiled,
-    program: &Program,
-    memory: &Memory,
-    i: usize,
-    own: impl Iterator<Item = (u32, *mut u8)>,
-) {
+/// Runs all kernels for tile `i`.
+fn tile(t: &Tiled, program: &Program, memory: &Memory, i: usize, copies: Copies) {
     let parts = i * t.length..t.extent.min((i + 1) * t.length);
     let buffers = program.buffers.len();
     let addresses = (buffers * size_of::<*mut u8>()).next_multiple_of(64);
@@ -84,15 +80,14 @@ fn tile(
             let own = scratch.wrapping_add(addresses + l.offset);
             base[l.buffer as usize] = own.wrapping_sub(parts.start * l.part);
         }
-        own.for_each(|(buffer, at)| base[buffer as usize] = at);
         let memory = Memory {
             base,
             bound: memory.bound,
             team: None,
         };
-        for kernel in &t.kernels {
+        for (kernel, start) in with_copies(t) {
             match kernel {
-                Kernel::Loop(l) => loops::run_parts(l, program, &memory, &parts, t.extent),
+                Kernel::Loop(l) => loops::run_tile(l, program, &memory, i, copies.at(start)),
                 Kernel::MatMul(m) => matmul::run_parts(m, &memory, &parts, t.extent),
                 _ => unreachable!("only loops and products are tiled"),
             }
