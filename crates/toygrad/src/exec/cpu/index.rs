@@ -265,16 +265,23 @@ fn scatter_add<T: Scalar>(
     let last = s.dims.len() - 1;
     let n = s.dims[last];
     each_index(&s.dims, last, |row| {
-        let (mut from, start, at) = (source.offset(row), index.offset(row), place.offset(row));
-        for k in 0..n {
-            // SAFETY: positions are checked; views stay inside their buffers.
-            unsafe {
-                let position = index.get(start + k as isize * index.strides[last]);
-                let position = resolve(position, len, s.origin)?;
-                let out = out.offset(at + k as isize * base[last] + position * to[axis]);
-                *out = (*out).plus(source.get(from));
+        let (from, start, at) = (source.offset(row), index.offset(row), place.offset(row));
+        // SAFETY: positions are checked; views stay inside their buffers.
+        unsafe {
+            if axis != last && index.strides[last] == 0 && source.strides[last] == 1 {
+                // A whole row to one position, which lies side by side there too.
+                let position = resolve(index.get(start), len, s.origin)?;
+                let out = std::slice::from_raw_parts_mut(out.offset(at + position * to[axis]), n);
+                let from = std::slice::from_raw_parts(source.at.offset(from), n);
+                out.iter_mut().zip(from).for_each(|(y, &x)| *y = y.plus(x));
+                return Ok(());
             }
-            from += source.strides[last];
+            for k in 0..n as isize {
+                let position = index.get(start + k * index.strides[last]);
+                let position = resolve(position, len, s.origin)?;
+                let out = out.offset(at + k * base[last] + position * to[axis]);
+                *out = (*out).plus(source.get(from + k * source.strides[last]));
+            }
         }
         Ok(())
     })

@@ -434,6 +434,17 @@ macro_rules! by_size {
 /// Rows of up to so many elements are not worth a call of `memcpy`.
 const SHORT: usize = 32;
 
+/// Calls `four(i)` for stretches of four elements that cover `n`, of which the last two may overlap.
+#[inline(always)]
+fn fours(n: usize, mut four: impl FnMut(usize)) {
+    let mut i = 0;
+    while i + 4 < n {
+        four(i);
+        i += 4;
+    }
+    four(n - 4);
+}
+
 /// Copies a row; where source and destination are the same, nothing changes.
 ///
 /// # Safety
@@ -442,19 +453,52 @@ const SHORT: usize = 32;
 unsafe fn copy<T: Copy>(from: *const T, to: *mut T, n: usize) {
     // SAFETY: the caller's promise; four elements are read before they are written.
     unsafe {
-        if n > SHORT {
-            return std::ptr::copy(from, to, n);
+        match n {
+            0..4 => (0..n).for_each(|i| *to.add(i) = *from.add(i)),
+            4..=SHORT => fours(n, |i| {
+                let four = from.add(i).cast::<[T; 4]>().read_unaligned();
+                to.add(i).cast::<[T; 4]>().write_unaligned(four);
+            }),
+            _ => std::ptr::copy(from, to, n),
         }
+    }
+}
+
+/// Fills a row with one number.
+///
+/// # Safety
+/// It has room for `n` elements.
+#[inline]
+unsafe fn repeat<T: Copy>(x: T, to: *mut T, n: usize) {
+    // SAFETY: the caller's promise.
+    unsafe {
+        match n {
+            4..=SHORT => fours(n, |i| to.add(i).cast::<[T; 4]>().write_unaligned([x; 4])),
+            _ => (0..n).for_each(|i| *to.add(i) = x),
+        }
+    }
+}
+
+/// Copies elements that lie `step` apart, next to each other. (Two apart, as in pooling and in pairs
+/// of numbers, whole registers can be loaded.)
+///
+/// # Safety
+/// `n` elements can be read and written so; they do not overlap.
+#[inline]
+unsafe fn pick<T: Copy>(from: *const T, step: isize, to: *mut T, n: usize) {
+    // SAFETY: the caller's promise: of the last pair the second element may not exist.
+    unsafe {
         let mut i = 0;
-        while i + 4 <= n {
-            let four = from.add(i).cast::<[T; 4]>().read_unaligned();
-            to.add(i).cast::<[T; 4]>().write_unaligned(four);
-            i += 4;
+        if step == 2 {
+            while i + 8 < n {
+                let pairs = from.add(2 * i).cast::<[[T; 2]; 8]>().read_unaligned();
+                to.add(i)
+                    .cast::<[T; 8]>()
+                    .write_unaligned(pairs.map(|x| x[0]));
+                i += 8;
+            }
         }
-        while i < n {
-            *to.add(i) = *from.add(i);
-            i += 1;
-        }
+        (i..n).for_each(|k| *to.add(k) = *from.offset(k as isize * step));
     }
 }
 
@@ -471,8 +515,8 @@ fn gather(load: &Load, memory: &Memory, start: usize, n: usize, to: *mut u8) {
                 let (from, to) = (from.offset(offset), to.add(at));
                 match step {
                     1 => copy(from, to, len),
-                    0 => std::slice::from_raw_parts_mut(to, len).fill(*from),
-                    _ => (0..len).for_each(|k| *to.add(k) = *from.offset(k as isize * step)),
+                    0 => repeat(*from, to, len),
+                    _ => pick(from, step, to, len),
                 }
             });
         });
@@ -532,7 +576,7 @@ unsafe fn apart_across(f: &Fold, from: *mut u8, to: *mut u8, step: isize, n: usi
         let (t, to) = (together.as_mut_ptr().cast::<T>(), to.cast::<T>());
         // SAFETY: the caller's promise.
         unsafe {
-            (0..n).for_each(|k| *t.add(k) = *to.offset(k as isize * step));
+            pick(to.cast_const(), step, t, n);
             let source = [from.cast_const(), std::ptr::null(), std::ptr::null()];
             (f.across)(&source, t.cast(), n);
             (0..n).for_each(|k| *to.offset(k as isize * step) = *t.add(k));

@@ -8,9 +8,9 @@ use std::cell::RefCell;
 use std::ops::Range;
 
 /// Multiplications from which threads pay.
-const LARGE: usize = 500_000;
+const LARGE: usize = 200_000;
 /// Multiplications of a part, at least.
-const PART: usize = 500_000;
+const PART: usize = 250_000;
 /// Columns of a part, at least.
 const NARROW: usize = 32;
 
@@ -72,9 +72,9 @@ fn stack<T: Real>(m: &MatMul, memory: &Memory, range: Range<usize>) {
         depth: m.k,
         columns: m.n,
     };
-    // As few parts as keep all threads busy: each packs anew what it shares with others. An element
-    // is summed in the same order whatever its part.
-    let most = memory.threads().div_ceil(batches);
+    // Few parts, as each packs anew what it shares with others; but two for each thread, so that one
+    // that is held up does less. An element is summed in the same order whatever its part.
+    let most = (2 * memory.threads()).div_ceil(batches);
     let parts = (work(m) / PART).clamp(1, most);
     let by_rows = m.n < parts * NARROW || whole(first).packs_rather_a();
     let side = if by_rows { m.m } else { m.n };
