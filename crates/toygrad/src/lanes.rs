@@ -355,6 +355,55 @@ pub(crate) fn conversion(from: DType, to: DType, level: Level) -> Lanes {
     }
 }
 
+levels! {
+    /// The element at the source, `n` times.
+    repeat<T: Lane> = run_repeat up to avx2
+}
+
+levels! {
+    /// Elements of the first source: those at the byte offsets (u32) in the second.
+    gather<T: Lane> = run_gather up to avx2
+}
+
+#[inline(always)]
+unsafe fn run_repeat<T: Lane, I: Isa>(src: &[*const u8; 3], dst: *mut u8, n: usize) {
+    // SAFETY: the source is one element, the destination has n.
+    unsafe {
+        let x = *src[0].cast::<T>();
+        (0..n).for_each(|i| *dst.cast::<T>().add(i) = x);
+    }
+}
+
+#[inline(always)]
+unsafe fn run_gather<T: Lane, I: Isa>(src: &[*const u8; 3], dst: *mut u8, n: usize) {
+    let dst = dst.cast::<T>();
+    let mut i = 0;
+    // SAFETY: there are n offsets, of elements, and the destination has room for n.
+    unsafe {
+        let at = src[1].cast::<u32>();
+        let x = |i: usize| *src[0].add(*at.add(i) as usize).cast::<T>();
+        // Whole vectors are stored: a load of a vector would wait for stores of its elements.
+        while i + 4 <= n {
+            let x = [x(i), x(i + 1), x(i + 2), x(i + 3)];
+            dst.add(i).cast::<[T; 4]>().write_unaligned(x);
+            i += 4;
+        }
+        while i < n {
+            *dst.add(i) = x(i);
+            i += 1;
+        }
+    }
+}
+
+/// The loops that bring operands together: one repeated, several gathered.
+pub(crate) fn together(dtype: DType, level: Level) -> (Lanes, Lanes) {
+    match dtype {
+        DType::Bool | DType::U8 => (repeat::<u8>(level), gather::<u8>(level)),
+        DType::F32 => (repeat::<f32>(level), gather::<f32>(level)),
+        DType::I64 | DType::F64 => (repeat::<f64>(level), gather::<f64>(level)),
+    }
+}
+
 impl Level {
     /// The best that this machine has.
     pub fn detect() -> Level {

@@ -97,6 +97,15 @@ pub(crate) fn buffers(values: &[Value]) -> Result<Vec<Buffer>> {
     buffers_of(values, true)
 }
 
+/// The elements of one.
+#[track_caller]
+fn buffer(value: &Value) -> Result<Buffer> {
+    match value.known() {
+        Some(buffer) => Ok(buffer.clone()),
+        None => Ok(buffers(std::slice::from_ref(value))?.remove(0)),
+    }
+}
+
 /// [`buffers`]; with `keep`, what the computation must write to memory anyway and a backward pass
 /// may read again stays with its Values.
 #[track_caller]

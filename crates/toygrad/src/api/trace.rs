@@ -446,18 +446,9 @@ impl<R: Tree> Recorded<R> {
         for source in &self.inputs {
             held.push(match source {
                 Source::Argument(i) => Some(arguments[*i].clone()),
-                Source::Cell(p, written) => {
-                    let value = p.value();
-                    if value.known().is_none() {
-                        value.evaluate()?;
-                    }
-                    if written.is_some() {
-                        None
-                    } else {
-                        value.known().cloned()
-                    }
-                }
-                Source::Constant(v) => Some(super::buffers(std::slice::from_ref(v))?.remove(0)),
+                Source::Cell(_, Some(_)) => None,
+                Source::Cell(p, None) => Some(super::buffer(&p.value())?),
+                Source::Constant(v) => Some(super::buffer(v)?),
             });
         }
         let drawn = random::draw(self.draws);
@@ -485,30 +476,30 @@ impl<R: Tree> Recorded<R> {
             .collect();
 
         // Cells that are written stay locked until they hold their new values.
-        let mut cells: Vec<MutexGuard<CellContent>> =
-            self.cells.iter().map(Parameter::lock).collect();
-        let mut taken: Vec<Option<Taken>> = cells.iter_mut().map(|c| Taken::from(c)).collect();
+        let mut cells: Vec<MutexGuard<CellContent>> = Vec::with_capacity(self.cells.len());
+        for parameter in &self.cells {
+            let mut cell = parameter.lock();
+            if cell.value.known().is_none() {
+                let value = cell.value.clone();
+                drop(cell);
+                value.evaluate()?;
+                cell = parameter.lock();
+            }
+            cells.push(cell);
+        }
         let run = {
+            let mut own: Vec<Option<Slot>> = cells.iter_mut().map(|c| slot(c)).collect();
             let mut slots: Vec<Slot> = Vec::with_capacity(self.inputs.len());
-            let mut own: Vec<Option<&mut Taken>> = taken.iter_mut().map(Option::as_mut).collect();
             for (source, held) in self.inputs.iter().zip(&held) {
-                slots.push(match (source, held) {
-                    (_, Some(buffer)) => Slot::Read(buffer),
-                    (Source::Cell(_, Some(i)), None) => match own[*i].take() {
-                        Some(taken) => taken.slot(),
-                        None => return Err(Error::read("a parameter has no elements")),
-                    },
-                    _ => return Err(Error::read("an input has no elements")),
-                });
+                let slot = match (source, held) {
+                    (_, Some(buffer)) => Some(Slot::Read(buffer)),
+                    (Source::Cell(_, Some(i)), None) => own[*i].take(),
+                    _ => None,
+                };
+                slots.push(slot.ok_or_else(|| Error::read("an input has no elements"))?);
             }
             cpu::run(&self.program, &mut slots, &bound, &mut used)
         };
-        // Whatever came of it, the cells get back what they held.
-        for (cell, taken) in cells.iter_mut().zip(taken) {
-            if let Some(taken) = taken {
-                taken.give_back(cell);
-            }
-        }
         let made = run.map_err(|fault| out_of_range(fault, self.lookups.get(&fault.origin)))?;
         let made: Vec<Option<Buffer>> = made.into_iter().map(|d| d.map(Arc::new)).collect();
 
@@ -551,45 +542,13 @@ impl<R: Tree> Recorded<R> {
 }
 
 /// The elements of a cell during a run: its own, if nothing else holds them.
-enum Taken {
-    Own(Buffer),
-    Shared(Buffer),
-}
-
-impl Taken {
-    fn from(cell: &mut CellContent) -> Option<Taken> {
-        // The gradient's note of its version would keep the node.
-        cell.grad = None;
-        if let Some(node) = Arc::get_mut(&mut cell.value.0)
-            && let Some(mut buffer) = node.data.take()
-        {
-            if Arc::get_mut(&mut buffer).is_some() {
-                return Some(Taken::Own(buffer));
-            }
-            let _ = node.data.set(buffer);
-        }
-        cell.value.known().cloned().map(Taken::Shared)
+fn slot(cell: &mut CellContent) -> Option<Slot<'_>> {
+    // The gradient's note of its version would keep the node.
+    cell.grad = None;
+    let alone = |buffer: &Buffer| Arc::strong_count(buffer) == 1;
+    if Arc::strong_count(&cell.value.0) == 1 && cell.value.known().is_some_and(alone) {
+        let node = Arc::get_mut(&mut cell.value.0)?;
+        return Some(Slot::Own(Arc::get_mut(node.data.get_mut()?)?));
     }
-
-    fn slot(&mut self) -> Slot<'_> {
-        match self {
-            Taken::Shared(buffer) => Slot::Read(buffer),
-            Taken::Own(buffer) => match Arc::get_mut(buffer) {
-                Some(data) => Slot::Own(data),
-                None => Slot::Read(empty()),
-            },
-        }
-    }
-
-    fn give_back(self, cell: &mut CellContent) {
-        if let Taken::Own(buffer) = self {
-            let _ = cell.value.0.data.set(buffer);
-        }
-    }
-}
-
-/// Stands where nothing can be: an `Arc` that was unique a moment ago still is.
-fn empty() -> &'static Data {
-    static EMPTY: Data = Data::F32(Vec::new());
-    &EMPTY
+    cell.value.known().map(|buffer| Slot::Read(buffer))
 }

@@ -3,9 +3,9 @@
 
 use super::graph::{Bindings, Canonical, encode, stream};
 use super::program::Program;
+use crate::Shape;
 use crate::graph::walk::Order;
 use crate::graph::{Alias, Leaf, Op, Value, structural};
-use crate::{DType, Shape};
 
 /// A graph that is to be differentiated.
 pub(crate) struct Forward<'a> {
@@ -19,40 +19,50 @@ impl<'a> Forward<'a> {
     /// `None` where its structure does not say what its gradients are: it has a rule of the
     /// user's, or a mistake.
     pub fn new(roots: &'a [Value], trained: impl Fn(&Value) -> bool) -> Option<Forward<'a>> {
-        let order = Order::new(roots, |_| false);
-        let mut key = Vec::with_capacity(6 * order.nodes.len() + roots.len());
-        let mut last: Option<(&Shape, DType, u64)> = None;
-        for (i, node) in order.nodes.iter().enumerate() {
-            match &node.0.op {
-                Op::Leaf(Leaf::Data) => key.push(1),
-                Op::Leaf(Leaf::Full(x)) if structural(*x) => key.extend([2, x.to_bits()]),
-                Op::Leaf(Leaf::Full(_)) => key.push(3),
-                Op::Leaf(Leaf::Random { .. }) => key.push(4),
-                Op::Leaf(Leaf::Argument(_) | Leaf::Failed(_)) => return None,
-                Op::Alias(Alias::Detach) => key.push(5),
-                Op::Alias(Alias::Cell(_)) => key.push(6),
-                Op::Alias(Alias::Custom(_)) => return None,
-                Op::Apply(kind) => encode(kind, &mut key),
-            }
-            for x in node.inputs() {
-                let at = order.position(x).unwrap_or(i);
-                key.push((at as u64) << 8 | 0xff);
-            }
-            let flags = [
-                node.known().is_some(),
-                node.0.weak,
-                node.0.frozen,
-                trained(node),
-            ];
-            let flags = flags
-                .iter()
-                .fold(0, |all, &flag| all << 1 | u64::from(flag));
-            if last != Some((node.shape(), node.dtype(), flags)) {
+        let mut key = Vec::new();
+        let mut last: Option<(u64, &Shape)> = None;
+        let mut says = true;
+        let order = Order::visiting(
+            roots,
+            |_| false,
+            |node, inputs| {
+                match &node.0.op {
+                    Op::Leaf(Leaf::Data) => key.push(1),
+                    Op::Leaf(Leaf::Full(x)) if structural(*x) => key.extend([2, x.to_bits()]),
+                    Op::Leaf(Leaf::Full(_)) => key.push(3),
+                    Op::Leaf(Leaf::Random { .. }) => key.push(4),
+                    Op::Leaf(Leaf::Argument(_) | Leaf::Failed(_)) => says = false,
+                    Op::Alias(Alias::Detach) => key.push(5),
+                    Op::Alias(Alias::Cell(_)) => key.push(6),
+                    Op::Alias(Alias::Custom(_)) => says = false,
+                    Op::Apply(kind) => encode(kind, &mut key),
+                }
+                for at in inputs {
+                    key.push(u64::from(at) << 8 | 0xff);
+                }
+                let flags = [
+                    node.known().is_some(),
+                    node.0.weak,
+                    node.0.frozen,
+                    trained(node),
+                ];
+                let flags = flags
+                    .iter()
+                    .fold(0, |all, &flag| all << 1 | u64::from(flag));
                 let words = [node.rank() as u64, flags, node.dtype() as u64, 0xfe];
-                key.push(words.iter().fold(0, |all, word| all << 8 | word));
-                key.extend(node.shape().iter().map(|&d| d as u64));
-                last = Some((node.shape(), node.dtype(), flags));
-            }
+                let head = words.iter().fold(0, |all, word| all << 8 | word);
+                let same = |(h, shape): (u64, &Shape)| {
+                    h == head && (node.rank() == 0 || shape == node.shape())
+                };
+                if !last.is_some_and(same) {
+                    key.push(head);
+                    key.extend(node.shape().iter().map(|&d| d as u64));
+                    last = Some((head, node.shape()));
+                }
+            },
+        );
+        if !says {
+            return None;
         }
         for root in roots {
             let at = order.position(root)?;

@@ -357,7 +357,7 @@ impl<'a> Emitter<'a> {
     fn scalars(&mut self, c: u32) -> Kernel {
         let p = self.p;
         let cluster = &p.clusters[c as usize];
-        let mut s = Straight::default();
+        let mut s = Straight::new(self.level);
         let (mut loads, mut numbers, mut stores) = (vec![], vec![], vec![]);
         let mut values: HashMap<u32, u32> = HashMap::new();
         for &m in &cluster.members {

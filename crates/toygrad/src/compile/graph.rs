@@ -156,7 +156,12 @@ pub(crate) fn canonical(
                 }
             }
         }
-        if last != Some((node.shape(), node.dtype())) {
+        let same = |(shape, dtype): (&Shape, DType)| {
+            dtype == node.dtype()
+                && shape.rank() == node.rank()
+                && (node.rank() == 0 || shape == node.shape())
+        };
+        if !last.is_some_and(same) {
             key.push((node.rank() as u64) << 16 | (node.dtype() as u64) << 8 | 0xfe);
             key.extend(node.shape().iter().map(|&d| d as u64));
             last = Some((node.shape(), node.dtype()));
@@ -194,10 +199,11 @@ fn differentiable(order: &Order<&Value>, input: impl Fn(&Value) -> bool) -> Vec<
     kept
 }
 
-/// A kind as words; the first one names it.
+/// A kind as words; the lowest byte of the first one names it.
 pub(super) fn encode(kind: &Kind, key: &mut Vec<u64>) {
     match kind {
-        Kind::Map(row) => key.extend([16, row.0 as *const _ as u64]),
+        // In one word, as most nodes of most graphs: addresses have less than 56 bits.
+        Kind::Map(row) => key.push((row.0 as *const _ as u64) << 8 | 16),
         Kind::Cast => key.push(17),
         Kind::Reduce(r, axes) => key.extend([18, *r as u64, *axes]),
         Kind::ArgReduce(e, axis) => key.extend([19, *e as u64, *axis as u64]),

@@ -2,20 +2,36 @@
 //!
 //! Networks written neuron by neuron repeat the same few operations thousands of times. Those that
 //! can be computed after equally many others become one instruction over registers side by side
-//! (superword-level parallelism, Larsen & Amarasinghe 2000).
+//! (superword-level parallelism, Larsen & Amarasinghe 2000). A group is ordered so that its operands
+//! lie side by side too, or are all the same, over long pieces: what is computed for one neuron and
+//! every example is a pack, and stays together from group to group.
 
+use super::plan::Free;
 use super::program::*;
 use crate::DType;
-use crate::lanes::{BLOCK, Lanes};
+use crate::graph::RowRef;
+use crate::lanes::{self, BLOCK, Lanes, Level};
+use std::ops::Range;
+
+/// From so many on, instructions whose operands are side by side or all the same are a piece of
+/// their own.
+const REGULAR: usize = 32;
+
+/// A value with so many uses is one that packs repeat.
+const OFTEN: usize = 8;
+
+/// What a piece costs besides its instructions, in instructions.
+const PIECE: usize = 64;
 
 /// Straight-line code before its instructions are grouped.
-#[derive(Default)]
 pub(super) struct Straight {
     /// For each value: its dtype, and after how many others it can be computed.
     values: Vec<(DType, u32)>,
     code: Vec<Step>,
+    level: Level,
 }
 
+#[derive(Clone, Copy)]
 struct Step {
     what: Operation,
     lanes: Lanes,
@@ -24,7 +40,21 @@ struct Step {
     arity: u8,
 }
 
+impl Step {
+    fn from(&self) -> &[u32] {
+        &self.from[..self.arity as usize]
+    }
+}
+
 impl Straight {
+    pub fn new(level: Level) -> Straight {
+        Straight {
+            values: vec![],
+            code: vec![],
+            level,
+        }
+    }
+
     /// A value that is there from the beginning.
     pub fn given(&mut self, dtype: DType) -> u32 {
         self.values.push((dtype, 0));
@@ -56,107 +86,311 @@ impl Straight {
         mut numbers: Vec<(Number, DType, u32)>,
         mut stores: Vec<Element>,
     ) -> Scalars {
-        let key = |i: &Step| {
-            let (dtype, after) = self.values[i.to as usize];
-            let what = match i.what {
-                Operation::Row(row) => row.0 as *const _ as usize,
-                Operation::Cast(to) => to as usize,
-            };
-            (
-                after,
-                what,
-                dtype as u8,
-                self.values[i.from[0] as usize].0 as u8,
-            )
-        };
-        self.code.sort_by_key(key);
-        let keys: Vec<_> = self.code.iter().map(key).collect();
-        // In a group, results stand in the order of those who use them first, so that operands lie
-        // side by side. Users come in later groups, which have their order already.
-        let mut user = vec![u32::MAX; self.values.len()];
-        let mut end = keys.len();
-        while end > 0 {
-            let start = end
-                - keys[..end]
-                    .iter()
-                    .rev()
-                    .take_while(|k| **k == keys[end - 1])
-                    .count();
-            self.code[start..end].sort_by_key(|i| user[i.to as usize]);
-            for (at, i) in (start as u32..).zip(&self.code[start..end]) {
-                for &v in &i.from[..i.arity as usize] {
-                    user[v as usize] = user[v as usize].min(at);
-                }
+        let groups = self.groups();
+        self.order_by_users(&groups);
+
+        // How often each value is read, and in which group for the last time.
+        let mut last = vec![0; self.values.len()];
+        let mut uses = vec![0; self.values.len()];
+        for (g, group) in groups.iter().enumerate() {
+            for &v in self.code[group.clone()].iter().flat_map(Step::from) {
+                last[v as usize] = g;
+                uses[v as usize] += 1;
             }
-            end = start;
         }
-        let mut place = vec![0u32; self.values.len()];
-        let mut bytes = 0u32;
-        let given = loads.iter().map(|l| l.register);
-        for v in given.chain(numbers.iter().map(|n| n.2)) {
-            place[v as usize] = bytes;
-            bytes += 8;
+        for s in &stores {
+            last[s.register as usize] = groups.len();
         }
-        let mut s = Scalars {
-            loads: vec![],
-            numbers: vec![],
-            code: vec![],
-            stores: vec![],
+        // For each group, the memory that is free after it.
+        let mut ends: Vec<Vec<(usize, usize)>> = vec![vec![]; groups.len() + 1];
+
+        let mut lines = Lines {
+            values: &self.values,
+            uses,
+            place: vec![NOWHERE; self.values.len()],
+            pack: (0..).zip(&self.values).map(|(i, _)| (i, 0)).collect(),
+            given: 0,
             positions: vec![],
-            bytes: 0,
         };
-        let mut first = 0;
-        while first < keys.len() {
-            let n = keys[first..]
-                .iter()
-                .take_while(|k| **k == keys[first])
-                .count();
-            let steps = &self.code[first..first + n];
-            let step = &steps[0];
-            let dtype = self.values[step.to as usize].0;
-            let to = bytes.next_multiple_of(64);
-            for (i, step) in (0..).zip(steps) {
-                place[step.to as usize] = to + i * dtype.size() as u32;
+        let mut free = Free::default();
+        free.take(((loads.len() + numbers.len()) * 8).next_multiple_of(64));
+        let mut code = Vec::with_capacity(groups.len());
+        for (g, group) in groups.into_iter().enumerate() {
+            let steps = &mut self.code[group];
+            let dtype = |v: u32| self.values[v as usize].0;
+            let mut dtypes = [dtype(steps[0].to); 3];
+            for (to, &v) in dtypes.iter_mut().zip(steps[0].from()) {
+                *to = dtype(v);
             }
-            // Loops run over whole blocks.
-            bytes = to + (n.next_multiple_of(BLOCK) * dtype.size()) as u32;
-            let mut from = [Lined::Run(0); 3];
-            let mut dtypes = [dtype; 3];
-            for k in 0..step.arity as usize {
-                dtypes[k] = self.values[step.from[k] as usize].0;
-                let size = dtypes[k].size() as u32;
-                let at = |i: usize| place[steps[i].from[k] as usize];
-                from[k] = match (1..n).all(|i| at(i) == at(i - 1) + size) {
-                    true => Lined::Run(at(0)),
-                    false => {
-                        s.positions.extend((0..n).map(at));
-                        Lined::Listed((s.positions.len() - n) as u32)
-                    }
-                };
-            }
-            s.code.push(Group {
-                what: step.what,
+            let Step {
+                what,
+                lanes,
+                arity,
+                to,
+                ..
+            } = steps[0];
+            let dtype = dtype(to);
+            // Loops run over whole blocks, from anywhere.
+            let bytes = ((steps.len() + BLOCK) * dtype.size()).next_multiple_of(64);
+            let to = free.take(bytes);
+            let until = steps.iter().map(|s| last[s.to as usize]).max();
+            ends[until.unwrap_or(g).max(g)].push((to, bytes));
+            lines.choose(steps, &dtypes);
+            let pieces = lines.pieces(steps, &dtypes, to as u32, dtype.size() as u32);
+            code.push(Group {
+                what,
                 dtype,
                 dtypes,
-                to,
-                n: n as u32,
-                from,
-                arity: step.arity,
-                lanes: step.lanes,
+                arity,
+                lanes,
+                together: dtypes.map(|d| lanes::together(d, self.level)),
+                pieces,
             });
-            first += n;
+            for (at, bytes) in ends[g].drain(..) {
+                free.give(at, bytes);
+            }
         }
-        loads
-            .iter_mut()
-            .chain(&mut stores)
-            .for_each(|l| l.register = place[l.register as usize]);
+        // What only stores read.
+        let given = loads.iter().map(|l| l.register);
+        for v in given.chain(numbers.iter().map(|n| n.2)) {
+            if lines.place[v as usize] == NOWHERE {
+                lines.give_place(v);
+            }
+        }
+        let place = &lines.place;
+        let elements = loads.iter_mut().chain(&mut stores);
+        elements.for_each(|l| l.register = place[l.register as usize]);
         numbers.iter_mut().for_each(|n| n.2 = place[n.2 as usize]);
         Scalars {
             loads,
             numbers,
+            code,
             stores,
-            bytes,
-            ..s
+            positions: lines.positions,
+            bytes: free.end as u32,
         }
+    }
+
+    /// Sorts the code by groups.
+    fn groups(&mut self) -> Vec<Range<usize>> {
+        // Rows in the order in which they come, not by address: that is another in every build.
+        let mut rows: Vec<RowRef> = vec![];
+        let mut keys = vec![Default::default(); self.values.len()];
+        for step in &self.code {
+            let (dtype, after) = self.values[step.to as usize];
+            let what = match step.what {
+                Operation::Row(row) => rows.iter().position(|r| *r == row).unwrap_or_else(|| {
+                    rows.push(row);
+                    rows.len() - 1
+                }),
+                Operation::Cast(_) => usize::MAX,
+            };
+            let from = self.values[step.from[0] as usize].0;
+            keys[step.to as usize] = (after, what, dtype as u8, from as u8);
+        }
+        let key = |i: &Step| keys[i.to as usize];
+        self.code.sort_by_key(key);
+        let mut end = 0;
+        let chunks = self.code.chunk_by(|a, b| key(a) == key(b));
+        let range = |chunk: &[Step]| {
+            end += chunk.len();
+            end - chunk.len()..end
+        };
+        chunks.map(range).collect()
+    }
+
+    /// In a group, results stand in the order of those who use them first, so that operands lie
+    /// side by side. Users come in later groups, which have their order already.
+    fn order_by_users(&mut self, groups: &[Range<usize>]) {
+        let mut user = vec![u32::MAX; self.values.len()];
+        for group in groups.iter().rev() {
+            let steps = &mut self.code[group.clone()];
+            steps.sort_by_key(|i| user[i.to as usize]);
+            for (at, i) in (group.start as u32..).zip(steps) {
+                for &v in i.from() {
+                    user[v as usize] = user[v as usize].min(at);
+                }
+            }
+        }
+    }
+}
+
+/// Of a value that has no place yet.
+const NOWHERE: u32 = u32::MAX;
+
+/// Where values are, and how operands lie.
+struct Lines<'a> {
+    values: &'a [(DType, u32)],
+    uses: Vec<usize>,
+    place: Vec<u32>,
+    /// For each value: its pack, and its place in that.
+    pack: Vec<(u32, u32)>,
+    /// Bytes of values that are there from the beginning.
+    given: usize,
+    positions: Vec<u32>,
+}
+
+impl Lines<'_> {
+    /// Orders instructions in the way that is quickest: as their results are used, or by packs.
+    fn choose(&mut self, steps: &mut [Step], dtypes: &[DType; 3]) {
+        if steps.len() > 1 {
+            let mut other = steps.to_vec();
+            other.sort_by_cached_key(|s| {
+                let packs = s.from.map(|v| self.pack[v as usize]);
+                (packs.map(|p| p.0), packs.map(|p| p.1))
+            });
+            let given = self.given;
+            let mut cost = |steps: &[Step]| {
+                let settled = self.settle(steps);
+                let cost = self.cost(steps, dtypes);
+                for v in settled {
+                    self.place[v as usize] = NOWHERE;
+                }
+                self.given = given;
+                cost
+            };
+            if cost(&other) <= cost(steps) {
+                steps.copy_from_slice(&other);
+            }
+        }
+        self.settle(steps);
+    }
+
+    /// Gives places, in order, to those operands that have none; gives back which.
+    fn settle(&mut self, steps: &[Step]) -> Vec<u32> {
+        let mut settled = vec![];
+        for &v in steps.iter().flat_map(Step::from) {
+            if self.place[v as usize] == NOWHERE {
+                self.give_place(v);
+                settled.push(v);
+            }
+        }
+        settled
+    }
+
+    fn give_place(&mut self, v: u32) {
+        let size = self.values[v as usize].0.size();
+        self.given = self.given.next_multiple_of(size);
+        self.place[v as usize] = self.given as u32;
+        self.given += size;
+    }
+
+    /// How long they take, about.
+    fn cost(&self, steps: &[Step], dtypes: &[DType; 3]) -> usize {
+        let (mut rest, mut cost) = (steps, 0);
+        while !rest.is_empty() {
+            let (piece, after) = rest.split_at(self.cut(rest, dtypes));
+            let operands = 0..piece[0].arity as usize;
+            let listed = operands.filter(|&k| self.lined(piece, k, dtypes[k]).is_none());
+            cost += PIECE + piece.len() * (1 + 2 * listed.count());
+            rest = after;
+        }
+        cost
+    }
+
+    /// How long the first piece is: a regular one, or all until the next regular one.
+    fn cut(&self, steps: &[Step], dtypes: &[DType; 3]) -> usize {
+        let most = steps.len().min(LONGEST);
+        let mut n = 0;
+        while n < most {
+            let regular = self.regular(&steps[n..most], dtypes);
+            if regular >= REGULAR {
+                return if n == 0 { regular } else { n };
+            }
+            n += regular;
+        }
+        n
+    }
+
+    /// How many instructions from the first on have operands side by side or all the same.
+    fn regular(&self, steps: &[Step], dtypes: &[DType; 3]) -> usize {
+        let arity = steps[0].arity as usize;
+        let Some(second) = steps.get(1) else { return 1 };
+        let strides = |a: &Step, b: &Step| {
+            [0, 1, 2].map(|k| match k < arity {
+                true => self.stride(a, b, k),
+                false => 0,
+            })
+        };
+        let first = strides(&steps[0], second);
+        let fits = |k: usize| first[k] == 0 || first[k] == dtypes[k].size() as i32;
+        if !(0..arity).all(fits) {
+            return 1;
+        }
+        let goes_on = |s: &&[Step]| strides(&s[0], &s[1]) == first;
+        1 + steps.windows(2).take_while(goes_on).count()
+    }
+
+    fn stride(&self, a: &Step, b: &Step, k: usize) -> i32 {
+        let at = |s: &Step| self.place[s.from[k] as usize];
+        at(b).wrapping_sub(at(a)) as i32
+    }
+
+    /// How operand `k` lies; `None` where it is to be listed.
+    fn lined(&self, piece: &[Step], k: usize, dtype: DType) -> Option<Lined> {
+        let all = |stride: i32| {
+            let mut pairs = piece.windows(2);
+            pairs.all(|s| self.stride(&s[0], &s[1], k) == stride)
+        };
+        let first = self.place[piece[0].from[k] as usize];
+        match () {
+            _ if all(dtype.size() as i32) => Some(Lined::Run(first)),
+            _ if all(0) => Some(Lined::Same(first)),
+            _ => None,
+        }
+    }
+
+    /// Puts results into packs: neighbours whose operands are neighbours in packs, or the same.
+    fn pack(&mut self, steps: &[Step], dtypes: &[DType; 3]) {
+        let mut rest = steps;
+        while !rest.is_empty() {
+            let (stretch, after) = rest.split_at(self.regular(rest, dtypes));
+            let mut pack = (stretch[0].to, 0);
+            let mut before = &stretch[0];
+            for s in stretch {
+                let apart = |(&a, &b): (&u32, &u32)| {
+                    let (a, b) = (a as usize, b as usize);
+                    self.values[b].1 > 0 && self.pack[a].0 != self.pack[b].0
+                };
+                if before.from().iter().zip(s.from()).any(apart) {
+                    pack = (s.to, 0);
+                }
+                self.pack[s.to as usize] = pack;
+                for &v in s.from() {
+                    let own = self.pack[v as usize] == (v, 0);
+                    let v = v as usize;
+                    if self.values[v].1 == 0 && own && self.uses[v] < OFTEN {
+                        self.pack[v] = pack;
+                    }
+                }
+                pack.1 += 1;
+                before = s;
+            }
+            rest = after;
+        }
+    }
+
+    /// Gives places to results, side by side, and lists the operands that lie anywhere.
+    fn pieces(&mut self, steps: &[Step], dtypes: &[DType; 3], to: u32, size: u32) -> Vec<Piece> {
+        for (i, s) in (0..).zip(steps) {
+            self.place[s.to as usize] = to + i * size;
+        }
+        self.pack(steps, dtypes);
+        let (mut rest, mut pieces) = (steps, Vec::with_capacity(1));
+        while !rest.is_empty() {
+            let (piece, after) = rest.split_at(self.cut(rest, dtypes));
+            let mut from = [Lined::Same(0); 3];
+            for k in 0..piece[0].arity as usize {
+                from[k] = self.lined(piece, k, dtypes[k]).unwrap_or_else(|| {
+                    let at = piece.iter().map(|s| self.place[s.from[k] as usize]);
+                    self.positions.extend(at);
+                    Lined::Listed((self.positions.len() - piece.len()) as u32)
+                });
+            }
+            let (to, n) = (self.place[piece[0].to as usize], piece.len() as u32);
+            pieces.push(Piece { to, n, from });
+            rest = after;
+        }
+        pieces
     }
 }

@@ -1,6 +1,8 @@
 //! Plan: lifetimes of buffers → offsets in one arena, and which results may be written over inputs.
 
-use super::program::{Kernel, Output, Place, Program, SingleKind};
+use super::program::{Kernel, Loop, Output, Place, Program, SingleKind};
+use super::view::View;
+use crate::Shape;
 use std::collections::BTreeMap;
 
 /// Arena offsets are multiples of a cache line.
@@ -127,29 +129,35 @@ pub(crate) fn write_over(program: &mut Program, pairs: &[(usize, u32)]) {
             continue;
         }
         if last_read == Some(writer) {
-            // In the same loop: element by element, and only after the tile has been read.
-            let Kernel::Loop(l) = &mut program.kernels[writer] else {
-                continue;
+            let safe = match &mut program.kernels[writer] {
+                Kernel::Loop(l) => defer(l, made as u32, over as u32),
+                // It reads all that it reads first.
+                Kernel::Scalars(_) => true,
+                _ => false,
             };
-            let alike = |v: &super::view::View, l: &super::program::Loop| {
-                let shape: crate::Shape = l.dims.iter().copied().collect();
-                v.offset == 0 && v.is_contiguous(&shape)
-            };
-            let loads = l.loads.iter().filter(|x| x.from.buffer == over as u32);
-            let folded = l.folds.iter().any(|f| f.to.buffer == made as u32);
-            if folded || !loads.into_iter().all(|x| alike(&x.from.view, l)) {
+            if !safe {
                 continue;
             }
-            let stores = l.stores.iter().filter(|s| s.to.buffer == made as u32);
-            if !stores.into_iter().all(|s| alike(&s.to.view, l)) {
-                continue;
-            }
-            let stores = l.stores.iter_mut().filter(|s| s.to.buffer == made as u32);
-            stores.for_each(|s| s.deferred = true);
         }
         program.outputs[r] = Output::Made {
             n,
             in_place: Some(slot),
         };
     }
+}
+
+/// Makes a loop write buffer `made` over buffer `over`, which it reads: element by element, and only
+/// after the tile has been read. False if it reads elements elsewhere.
+fn defer(l: &mut Loop, made: u32, over: u32) -> bool {
+    let shape: Shape = l.dims.iter().copied().collect();
+    let alike = |v: &View| v.offset == 0 && v.is_contiguous(&shape);
+    let mut loads = l.loads.iter().filter(|x| x.from.buffer == over);
+    let mut stores = l.stores.iter().filter(|s| s.to.buffer == made);
+    let folded = l.folds.iter().any(|f| f.to.buffer == made);
+    let safe = !folded && loads.all(|x| alike(&x.from.view)) && stores.all(|s| alike(&s.to.view));
+    if safe {
+        let stores = l.stores.iter_mut().filter(|s| s.to.buffer == made);
+        stores.for_each(|s| s.deferred = true);
+    }
+    safe
 }

@@ -192,21 +192,44 @@ pub(crate) struct Group {
     /// Of the results, and of the operands.
     pub dtype: DType,
     pub dtypes: [DType; 3],
-    /// Where the first result is; the others lie beside it.
+    pub arity: u8,
+    pub lanes: Lanes,
+    /// For each operand: the loops that repeat one and that gather several.
+    pub together: [(Lanes, Lanes); 3],
+    pub pieces: Vec<Piece>,
+}
+
+/// Instructions of a [`Group`], [`LONGEST`] at most; their results lie side by side.
+pub(crate) struct Piece {
+    /// Where the first result is.
     pub to: u32,
     pub n: u32,
     pub from: [Lined; 3],
-    pub arity: u8,
-    pub lanes: Lanes,
 }
 
-/// The operands of a [`Group`].
+/// The most instructions of a [`Piece`]: operands that are brought together stay in cache.
+pub(crate) const LONGEST: usize = 512;
+
+/// The operands of a [`Piece`].
 #[derive(Clone, Copy)]
 pub(crate) enum Lined {
     /// Side by side, from here.
     Run(u32),
+    /// All the same.
+    Same(u32),
     /// Where `positions` say, from this one.
     Listed(u32),
+}
+
+impl Lined {
+    /// The register of operand `i`; `size` is that of an element.
+    pub fn at(self, i: usize, size: usize, positions: &[u32]) -> usize {
+        match self {
+            Lined::Run(first) => first as usize + i * size,
+            Lined::Same(register) => register as usize,
+            Lined::Listed(first) => positions[first as usize + i] as usize,
+        }
+    }
 }
 
 /// `out[b] = left[b] @ right[b]`; `out` is contiguous.
@@ -400,19 +423,17 @@ impl Program {
                     )?;
                 }
                 for g in &s.code {
-                    for i in 0..g.n {
-                        let from = (0..g.arity as usize).map(|k| match g.from[k] {
-                            Lined::Run(first) => first + i * g.dtypes[k].size() as u32,
-                            Lined::Listed(first) => s.positions[(first + i) as usize],
-                        });
+                    let name = g.what.name(g.dtypes[g.arity as usize - 1]);
+                    for (p, i) in g
+                        .pieces
+                        .iter()
+                        .flat_map(|p| (0..p.n as usize).map(move |i| (p, i)))
+                    {
+                        let from = p.from.iter().zip(g.dtypes).take(g.arity as usize);
+                        let from = from.map(|(x, d)| x.at(i, d.size(), &s.positions));
                         let from: Vec<String> = from.map(|r| format!("r{r}")).collect();
-                        writeln!(
-                            f,
-                            "      r{} = {} {}",
-                            g.to + i * g.dtype.size() as u32,
-                            g.what.name(g.dtypes[g.arity as usize - 1]),
-                            from.join(" ")
-                        )?;
+                        let to = p.to as usize + i * g.dtype.size();
+                        writeln!(f, "      r{to} = {name} {}", from.join(" "))?;
                     }
                 }
                 for l in &s.stores {

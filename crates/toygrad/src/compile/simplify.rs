@@ -4,13 +4,14 @@
 //! equal one that was met before (common subexpressions). What no root needs is dropped.
 //! `x * 0 -> 0` is not among the rules: it is wrong for infinities.
 
+use super::cache::{Identity, Mixer};
 use super::graph::{Graph, GraphNode, GraphOp};
 use crate::graph::{Kind, Movement, RowRef};
 use crate::ops::pointwise as row;
 use crate::{DType, Shape};
 use smallvec::SmallVec;
 use std::collections::HashMap;
-use std::hash::{BuildHasher, BuildHasherDefault, DefaultHasher, Hash, Hasher};
+use std::hash::{BuildHasherDefault, Hash, Hasher};
 
 /// A graph with the same roots, simplified.
 pub(crate) fn simplify(graph: &Graph) -> Graph {
@@ -80,8 +81,7 @@ fn uses(nodes: &[GraphNode], roots: &[u32]) -> Vec<u32> {
 struct Builder {
     nodes: Vec<GraphNode>,
     /// Nodes by the hash of what they are.
-    seen: HashMap<u64, SmallVec<[u32; 1]>>,
-    hasher: BuildHasherDefault<DefaultHasher>,
+    seen: HashMap<u64, SmallVec<[u32; 1]>, BuildHasherDefault<Identity>>,
     /// The first operand of the node being added, if nothing else uses it.
     only_use: Option<u32>,
 }
@@ -92,7 +92,7 @@ impl Builder {
         if let Some(same) = self.rewrite(&node) {
             return same;
         }
-        let mut h = self.hasher.build_hasher();
+        let mut h = Mixer::default();
         match &node.op {
             GraphOp::Input(s) | GraphOp::Number(s) | GraphOp::Random(s) => s.hash(&mut h),
             GraphOp::Full(x) => x.to_bits().hash(&mut h),

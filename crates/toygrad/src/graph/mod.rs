@@ -15,6 +15,7 @@ use smallvec::SmallVec;
 use std::cell::Cell;
 use std::hash::{Hash, Hasher};
 use std::panic::Location;
+use std::sync::atomic::{AtomicU32, AtomicU64};
 use std::sync::{Arc, OnceLock, Weak};
 
 /// A number or an array of numbers: a node of the graph of operations that computes it.
@@ -48,8 +49,10 @@ pub(crate) struct Node {
     pub at: Caller,
     /// Its elements, once computed.
     pub data: OnceLock<Buffer>,
-    /// Scratch space of the newest walk; see [`walk`].
-    pub mark: walk::Mark,
+    /// What walks note: the newest one that met it, and its position there. (Not a struct of its
+    /// own, whose padding would make nodes larger.)
+    pub walk: AtomicU64,
+    pub position: AtomicU32,
 }
 
 /// What a node is: the beginning of data, an operation on its inputs, or another name of its input.
@@ -386,7 +389,6 @@ impl Value {
         let recording = RECORDING.get();
         let frozen = recording.frozen || matches!(op, Op::Alias(Alias::Detach));
         let at = recording.at.unwrap_or(at);
-        let (data, mark) = (OnceLock::new(), walk::Mark::default());
         Value(Arc::new(Node {
             op,
             inputs,
@@ -395,8 +397,9 @@ impl Value {
             weak,
             frozen,
             at,
-            data,
-            mark,
+            data: OnceLock::new(),
+            walk: AtomicU64::new(0),
+            position: AtomicU32::new(0),
         }))
     }
 

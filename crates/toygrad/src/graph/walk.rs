@@ -3,15 +3,8 @@
 use super::Value;
 use std::borrow::Borrow;
 use std::collections::HashMap;
-use std::sync::atomic::{AtomicU32, AtomicU64, Ordering::Relaxed};
+use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use std::sync::{Arc, Mutex, OnceLock};
-
-/// What walks note in a node: the newest walk that met it, and its position there.
-#[derive(Default)]
-pub(crate) struct Mark {
-    walk: AtomicU64,
-    position: AtomicU32,
-}
 
 /// Nodes in topological order, each with its position: borrowed from the roots, or owned.
 pub(crate) struct Order<V = Value> {
@@ -30,31 +23,42 @@ static WALKS: AtomicU64 = AtomicU64::new(1);
 impl<'a> Order<&'a Value> {
     /// All nodes that `roots` depend on, without going past those for which `stop` holds.
     pub fn new(roots: &'a [Value], stop: impl Fn(&Value) -> bool) -> Order<&'a Value> {
+        Order::visiting(roots, stop, |_, _| ())
+    }
+
+    /// The same; each node is shown to `visit` while the cache still has it, with the positions of
+    /// its inputs (of those that are part of the walk).
+    pub fn visiting(
+        roots: &'a [Value],
+        stop: impl Fn(&Value) -> bool,
+        mut visit: impl FnMut(&'a Value, Positions<'a>),
+    ) -> Order<&'a Value> {
         let _guard = WALKING.lock().unwrap_or_else(|e| e.into_inner());
         let walk = WALKS.fetch_add(1, Relaxed);
         let mut nodes: Vec<&Value> = Vec::new();
         // (node, how many of its inputs have been visited)
         let mut stack: Vec<(&Value, u32)> = Vec::new();
         const OPEN: u32 = u32::MAX;
-        let seen = |v: &Value| v.0.mark.walk.load(Relaxed) == walk;
+        let seen = |v: &Value| v.0.walk.load(Relaxed) == walk;
         for root in roots {
             if seen(root) {
                 continue;
             }
-            root.0.mark.walk.store(walk, Relaxed);
+            root.0.walk.store(walk, Relaxed);
             stack.push((root, if stop(root) { OPEN } else { 0 }));
             while let Some((value, next)) = stack.last_mut() {
                 match value.0.inputs.get(*next as usize) {
                     Some(input) => {
                         *next += 1;
                         if !seen(input) {
-                            input.0.mark.walk.store(walk, Relaxed);
+                            input.0.walk.store(walk, Relaxed);
                             let done = input.0.inputs.is_empty() || stop(input);
                             stack.push((input, if done { OPEN } else { 0 }));
                         }
                     }
                     None => {
-                        value.0.mark.position.store(nodes.len() as u32, Relaxed);
+                        value.0.position.store(nodes.len() as u32, Relaxed);
+                        visit(value, Positions(value.inputs().iter()));
                         nodes.push(value);
                         stack.pop();
                     }
@@ -78,15 +82,25 @@ impl<'a> Order<&'a Value> {
     }
 }
 
+/// The positions of inputs in the walk that is going on.
+pub(crate) struct Positions<'a>(std::slice::Iter<'a, Value>);
+
+impl Iterator for Positions<'_> {
+    type Item = u32;
+    fn next(&mut self) -> Option<u32> {
+        Some(self.0.next()?.0.position.load(Relaxed))
+    }
+}
+
 impl<V: Borrow<Value>> Order<V> {
     /// Where `value` stands in the order, if it does.
     pub fn position(&self, value: &Value) -> Option<usize> {
-        let at = value.0.mark.position.load(Relaxed) as usize;
+        let at = value.0.position.load(Relaxed) as usize;
         if self.nodes.get(at).is_some_and(|n| n.borrow().is(value)) {
             return Some(at);
         }
         // Not in this order, unless a newer walk has met the node.
-        let newest = value.0.mark.walk.load(Relaxed);
+        let newest = value.0.walk.load(Relaxed);
         if newest <= self.walk || self.nodes.is_empty() {
             return None;
         }

@@ -1,8 +1,8 @@
 //! Straight-line code on single numbers.
 
-use super::loops::{self, TILE};
+use super::loops;
 use super::{Line, Memory, with_scratch};
-use crate::compile::program::{Element, Group, Lined, Number, Operation, Scalars};
+use crate::compile::program::{Element, Group, LONGEST, Lined, Number, Operation, Piece, Scalars};
 use crate::dtype::DType;
 use crate::lanes::BLOCK;
 use std::cell::RefCell;
@@ -10,8 +10,8 @@ use std::cell::RefCell;
 /// Up to so many instructions are quicker one by one than as a vector.
 const FEW: u32 = 3;
 
-/// Bytes of the operands of a tile that had to be brought together.
-const GATHERED: usize = TILE * 8;
+/// Bytes of the operands of a piece that have to be brought together.
+const GATHERED: usize = LONGEST * 8;
 
 thread_local! {
     static REGISTERS: RefCell<Vec<Line>> = const { RefCell::new(Vec::new()) };
@@ -27,16 +27,19 @@ pub(super) fn run(s: &Scalars, memory: &Memory) {
                 Number::Known(x) => x,
                 Number::Bound(slot) => memory.bound.numbers[slot as usize],
             };
-            loops::fill(r.wrapping_add(to as usize), x, dtype, 1);
+            // SAFETY: registers are inside the scratch memory.
+            unsafe { put(r.add(to as usize), x, dtype) };
         }
         for l in &s.loads {
             // SAFETY: registers are inside the scratch memory.
             unsafe { copy(l, element(l, memory), r.add(l.register as usize)) };
         }
         for g in &s.code {
-            match g.n <= FEW {
-                true => one_by_one(g, &s.positions, r),
-                false => together(g, &s.positions, r, scratch),
+            for p in &g.pieces {
+                match p.n <= FEW {
+                    true => one_by_one(g, p, &s.positions, r),
+                    false => together(g, p, &s.positions, r, scratch),
+                }
             }
         }
         for l in &s.stores {
@@ -63,76 +66,85 @@ unsafe fn copy(l: &Element, from: *const u8, to: *mut u8) {
     }
 }
 
-/// The vector loop over the group, in tiles.
-fn together(g: &Group, positions: &[u32], r: *mut u8, gathered: *mut u8) {
-    let n = g.n as usize;
-    for start in (0..n).step_by(TILE) {
-        let len = TILE.min(n - start);
-        let mut from = [std::ptr::null(); 3];
-        for (k, from) in from.iter_mut().enumerate().take(g.arity as usize) {
-            let size = g.dtypes[k].size();
-            *from = match g.from[k] {
-                Lined::Run(first) => r.wrapping_add(first as usize + start * size),
+/// The vector loop over the piece.
+fn together(g: &Group, p: &Piece, positions: &[u32], r: *mut u8, gathered: *mut u8) {
+    let n = p.n as usize;
+    let blocks = n.next_multiple_of(BLOCK);
+    let mut from = [std::ptr::null(); 3];
+    for (k, from) in from.iter_mut().enumerate().take(g.arity as usize) {
+        let to = gathered.wrapping_add(k * GATHERED);
+        let (repeat, gather) = g.together[k];
+        // SAFETY: operands are registers of the loop's type; there is room for the longest piece.
+        *from = unsafe {
+            match p.from[k] {
+                Lined::Run(first) => r.add(first as usize),
+                Lined::Same(register) => {
+                    repeat(
+                        &[r.add(register as usize); 3].map(<*mut u8>::cast_const),
+                        to,
+                        blocks,
+                    );
+                    to
+                }
                 Lined::Listed(first) => {
-                    let to = gathered.wrapping_add(k * GATHERED);
-                    let list = &positions[first as usize + start..][..len];
-                    // SAFETY: positions are those of registers of this size; a tile fits.
-                    unsafe {
-                        match size {
-                            1 => gather::<u8>(list, r, to),
-                            4 => gather::<u32>(list, r, to),
-                            _ => gather::<u64>(list, r, to),
-                        }
-                    }
+                    let list = positions[first as usize..][..n].as_ptr().cast();
+                    gather(&[r, list, list], to, n);
                     to
                 }
             }
-            .cast_const();
-        }
-        let to = r.wrapping_add(g.to as usize + start * g.dtype.size());
-        // SAFETY: results have room for whole blocks, and so many can be read behind every operand;
-        // lanes past the last are computed for nothing.
-        unsafe { (g.lanes)(&from, to, len.next_multiple_of(BLOCK)) };
+        };
     }
-}
-
-/// # Safety
-/// Positions are those of elements of T; `to` has room for all.
-unsafe fn gather<T: Copy>(positions: &[u32], r: *const u8, to: *mut u8) {
-    for (i, &at) in positions.iter().enumerate() {
-        // SAFETY: the caller's promise.
-        unsafe { *to.cast::<T>().add(i) = *r.add(at as usize).cast::<T>() };
-    }
+    // SAFETY: so many can be read behind every operand, and written behind every result: there is
+    // nothing, or what later pieces write. Lanes past the last are computed for nothing.
+    unsafe { (g.lanes)(&from, r.add(p.to as usize), blocks) };
 }
 
 /// By the exact formula.
-fn one_by_one(g: &Group, positions: &[u32], r: *mut u8) {
-    for i in 0..g.n as usize {
+fn one_by_one(g: &Group, p: &Piece, positions: &[u32], r: *mut u8) {
+    for i in 0..p.n as usize {
         let mut x = [0.0; 3];
-        for (k, x) in x.iter_mut().enumerate().take(g.arity as usize) {
-            let at = match g.from[k] {
-                Lined::Run(first) => first as usize + i * g.dtypes[k].size(),
-                Lined::Listed(first) => positions[first as usize + i] as usize,
-            };
-            // SAFETY: registers are inside the scratch memory.
-            *x = unsafe {
-                match g.dtypes[k] {
-                    DType::F64 => *r.add(at).cast::<f64>(),
-                    DType::F32 => f64::from(*r.add(at).cast::<f32>()),
-                    DType::I64 => *r.add(at).cast::<i64>() as f64,
-                    DType::U8 | DType::Bool => f64::from(*r.add(at)),
+        macro_rules! operands {
+            ($($k:literal)*) => {$(
+                if $k < g.arity {
+                    let at = p.from[$k].at(i, g.dtypes[$k].size(), positions);
+                    // SAFETY: registers are inside the scratch memory.
+                    x[$k] = unsafe { take(r.add(at), g.dtypes[$k]) };
                 }
-            };
+            )*};
         }
+        operands!(0 1 2);
         let y = match g.what {
             Operation::Row(row) => (row.0.exact)(&x[..g.arity as usize]),
             Operation::Cast(_) => x[0],
         };
-        loops::fill(
-            r.wrapping_add(g.to as usize + i * g.dtype.size()),
-            y,
-            g.dtype,
-            1,
-        );
+        let to = p.to as usize + i * g.dtype.size();
+        // SAFETY: as above.
+        unsafe { put(r.add(to), y, g.dtype) };
+    }
+}
+
+/// # Safety
+/// `from` is an element of the dtype.
+#[inline(always)]
+unsafe fn take(from: *const u8, dtype: DType) -> f64 {
+    // SAFETY: the caller's promise.
+    unsafe {
+        match dtype {
+            DType::F64 => *from.cast::<f64>(),
+            DType::F32 => f64::from(*from.cast::<f32>()),
+            DType::I64 => *from.cast::<i64>() as f64,
+            DType::U8 | DType::Bool => f64::from(*from),
+        }
+    }
+}
+
+/// # Safety
+/// `to` has room for an element of the dtype.
+#[inline(always)]
+unsafe fn put(to: *mut u8, x: f64, dtype: DType) {
+    match dtype {
+        // SAFETY: the caller's promise.
+        DType::F64 => unsafe { *to.cast::<f64>() = x },
+        _ => loops::fill(to, x, dtype, 1),
     }
 }
