@@ -545,3 +545,34 @@ fn graphs_of_whole_numbers_are_exact() {
         }
     }
 }
+
+/// Products that are added up go into one array, beside slices that are embedded there.
+#[test]
+fn sums_of_products_are_added_in_place() {
+    let mut rng = Rng(3);
+    for dtype in [DType::F32, DType::F64] {
+        for (rows, depth, columns) in [(1, 1, 1), (3, 5, 4), (40, 7, 33), (2, 0, 3)] {
+            let mut product = |n: usize, rows: usize| {
+                let a = rng.array(&[n, rows, depth], dtype, (-1.0, 1.0));
+                a.matmul(rng.array(&[n, depth, columns], dtype, (-1.0, 1.0)))
+            };
+            let sum = product(2, rows) + product(2, rows) + (product(2, rows) + product(2, rows));
+            assert_oracle("products", &sum, tolerance(dtype));
+            let sum = product(2, rows).pad([(1, 0), (0, 2), (0, 0)]) + product(3, rows + 2);
+            assert_oracle("a product and an embedded one", &sum, tolerance(dtype));
+            // What else is needed stays as it is.
+            let a = product(2, rows);
+            let twice = &a + product(2, rows);
+            assert_oracle(
+                "a product that is used twice",
+                &(&twice * &a),
+                tolerance(dtype),
+            );
+        }
+    }
+    let a = Value::ones([4, 4]);
+    let listing = (a.matmul(&a) + a.exp().matmul(&a))
+        .listing()
+        .expect("a program");
+    assert!(listing.contains("+= matmul"), "{listing}");
+}

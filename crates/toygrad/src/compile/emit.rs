@@ -130,7 +130,9 @@ impl<'a> Emitter<'a> {
         let node = &self.p.nodes[i as usize];
         let inputs = node.inputs.clone();
         let mut operands: Vec<Operand> = inputs.iter().map(|&k| self.read(k)).collect();
-        let out = self.buffer_of(i);
+        // Terms of a sum go into its array.
+        let to = self.p.sum[i as usize].unwrap_or(i);
+        let out = self.buffer_of(to);
         let shape_of = |k: usize| &self.p.nodes[inputs[k] as usize].shape;
         let (what, dims) = match &node.op {
             GraphOp::Random(stream) => (SingleKind::Random { stream: *stream }, &node.shape),
@@ -156,6 +158,7 @@ impl<'a> Emitter<'a> {
                     left,
                     right,
                     out,
+                    first: !std::mem::replace(&mut self.begun[to as usize], true),
                 });
             }
             GraphOp::Apply(Kind::Gather(axis)) => (

@@ -75,7 +75,7 @@ pub(crate) struct Placed {
     pub at: Vec<At>,
     pub clusters: Vec<Cluster>,
     /// For arrays that are written in places: the sum that they are terms of, and for that itself.
-    sum: Vec<Option<u32>>,
+    pub sum: Vec<Option<u32>>,
     /// The newest loop over single numbers.
     scalars: Option<u32>,
     /// How many waiting nodes hang on a node, at most.
@@ -140,7 +140,12 @@ pub(crate) fn fuse(graph: Graph, level: Level) -> Program {
 /// they read, or free more than they make; else the graph's own order.
 fn schedule(graph: &Graph) -> Vec<u32> {
     let n = graph.nodes.len();
-    let elements: Vec<usize> = graph.nodes.iter().map(|n| n.shape.elements()).collect();
+    // A term of a sum makes nothing: it is added to what is there.
+    let made = |(i, n): (usize, &GraphNode)| match graph.sum[i] {
+        Some(sum) if sum != i as u32 => 0,
+        _ => n.shape.elements(),
+    };
+    let elements: Vec<usize> = graph.nodes.iter().enumerate().map(made).collect();
     let small = |i: usize| {
         let inputs = graph.nodes[i].inputs.iter();
         let read = inputs.map(|&k| elements[k as usize]).max().unwrap_or(0);
@@ -238,8 +243,13 @@ impl Placed {
                         view.offset += len as isize * view.strides[*axis];
                     }
                 }
-                Kind::MatMul
-                | Kind::Gather(_)
+                Kind::MatMul => {
+                    self.own_kernel(i, &node);
+                    if let Some(to) = self.sum[i as usize] {
+                        self.at[to as usize] = self.at[i as usize];
+                    }
+                }
+                Kind::Gather(_)
                 | Kind::ScatterAdd(_)
                 | Kind::CumSum { .. }
                 | Kind::ArgSort { .. }

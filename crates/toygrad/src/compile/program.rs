@@ -232,7 +232,7 @@ impl Lined {
     }
 }
 
-/// `out[b] = left[b] @ right[b]`; `out` is contiguous.
+/// `out[b] = left[b] @ right[b]`, or the product is added to what is there; `out` is contiguous.
 pub(crate) struct MatMul {
     pub dtype: DType,
     pub batch: PerAxis<usize>,
@@ -242,6 +242,8 @@ pub(crate) struct MatMul {
     pub left: Operand,
     pub right: Operand,
     pub out: u32,
+    /// Whether `out` holds nothing yet.
+    pub first: bool,
 }
 
 /// A kernel that is not fused; its result is contiguous.
@@ -449,8 +451,9 @@ impl Program {
             }
             Kernel::MatMul(m) => writeln!(
                 f,
-                "{} = matmul {} {} {:?}x[{}, {}, {}] {}",
+                "{} {} matmul {} {} {:?}x[{}, {}, {}] {}",
                 self.name(m.out),
+                if m.first { "=" } else { "+=" },
                 self.operand(&m.left),
                 self.operand(&m.right),
                 &m.batch[..],

@@ -366,8 +366,9 @@ impl Builder {
     }
 }
 
-/// Sums of arrays that are zero but for some places (gradients of slices and windows) are written
-/// term after term into one array. For each such term, and each sum: the outermost sum.
+/// Sums of products, and of arrays that are zero but for some places (gradients of slices and
+/// windows), are written term after term into one array. For each such term, and each sum: the
+/// outermost sum.
 fn sums(nodes: &[GraphNode], roots: &[u32]) -> Vec<Option<u32>> {
     let uses = uses(nodes, roots);
     let mut is_term = vec![false; nodes.len()];
@@ -375,6 +376,7 @@ fn sums(nodes: &[GraphNode], roots: &[u32]) -> Vec<Option<u32>> {
     for (i, node) in nodes.iter().enumerate() {
         is_term[i] = match &node.op {
             GraphOp::Apply(Kind::Move(m)) => m.writes(),
+            GraphOp::Apply(Kind::MatMul) => true,
             GraphOp::Apply(Kind::Map(r)) if std::ptr::eq(r.0, &row::add::ROW) => {
                 let mut terms = node.inputs.iter().map(|&k| k as usize);
                 terms.all(|k| is_term[k] && uses[k] == 1)

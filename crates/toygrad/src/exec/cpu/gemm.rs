@@ -48,7 +48,7 @@ impl<T> Matrix<T> {
     }
 }
 
-/// `C = A B`, of `[rows, depth] x [depth, columns]`; none of them 0.
+/// `C = A B` or `C += A B`, of `[rows, depth] x [depth, columns]`; none of them 0.
 pub(super) struct Product<T> {
     pub a: Matrix<T>,
     pub b: Matrix<T>,
@@ -56,6 +56,7 @@ pub(super) struct Product<T> {
     pub rows: usize,
     pub depth: usize,
     pub columns: usize,
+    pub add: bool,
 }
 
 impl<T: Real> Product<T> {
@@ -400,7 +401,7 @@ unsafe fn product<T: Real, V: Vector<T>, const H: usize>(p: &Product<T>, scratch
                             step,
                             c: p.c.offset(top + row, left),
                             columns,
-                            add: first > 0,
+                            add: p.add || first > 0,
                         };
                         match H {
                             6 => strips!(T, V, s, 1 2 3 4 5 6),
@@ -596,8 +597,11 @@ mod tests {
             rows,
             depth,
             columns,
+            add: case % 3 == 0,
         };
-        let (left, right, to) = (p.a, p.b, p.c);
+        let before: Vec<T> = c.clone();
+        let (left, right, to, add) = (p.a, p.b, p.c, p.add);
+        let p_c = c.as_ptr();
         // Memory behind the scratch must stay as it is.
         let mut scratch = vec![85u8; p.scratch() + 64];
         let room = p.scratch();
@@ -606,7 +610,9 @@ mod tests {
             p.run_on(level, scratch.as_mut_ptr());
             for i in 0..rows {
                 for j in 0..columns {
-                    let sum = (0..depth).fold(T::ZERO, |sum, k| {
+                    let at = to.offset(i, j).at.offset_from(p_c) as usize;
+                    let first = if add { before[at] } else { T::ZERO };
+                    let sum = (0..depth).fold(first, |sum, k| {
                         sum + *left.offset(i, k).at * *right.offset(k, j).at
                     });
                     assert_eq!(*to.offset(i, j).at, sum, "{sizes:?} {lies:?} at {i}, {j}");

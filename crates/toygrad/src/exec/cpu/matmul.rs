@@ -52,6 +52,9 @@ fn stack<T: Real>(m: &MatMul, memory: &Memory, range: Range<usize>) {
         return;
     }
     if m.k == 0 {
+        if !m.first {
+            return;
+        }
         let size = m.m * m.n * size_of::<T>();
         let from = memory.at(m.out, first as isize, size);
         // SAFETY: the result has m * n elements for each batch; zeros are all bits 0.
@@ -71,6 +74,7 @@ fn stack<T: Real>(m: &MatMul, memory: &Memory, range: Range<usize>) {
         rows: m.m,
         depth: m.k,
         columns: m.n,
+        add: !m.first,
     };
     // Few parts, as each packs anew what it shares with others; but two for each thread, so that one
     // that is held up does less. An element is summed in the same order whatever its part.
