@@ -250,10 +250,14 @@ fn parts(len: usize, most: usize) -> impl Iterator<Item = (usize, usize)> {
     (0..count).map(move |i| (i * short + i.min(longer), short + usize::from(i < longer)))
 }
 
-/// A strip of A, which passes by panels of B.
+/// Strips of A, which pass by panels of B.
 #[derive(Clone, Copy)]
-struct Strip<T> {
+struct Strips<T> {
+    /// The first strip; the next one lies `next` elements further.
     a: Matrix<T>,
+    next: isize,
+    count: usize,
+    /// Of each strip.
     rows: usize,
     depth: usize,
     /// The first panel; the next one is `apart`, the next row of a panel `step` elements further.
@@ -266,31 +270,36 @@ struct Strip<T> {
     add: bool,
 }
 
-/// A strip of `H` rows.
+/// Strips of `H` rows.
 #[inline(always)]
-unsafe fn strip<T: Real, V: Vector<T>, const H: usize>(s: Strip<T>) {
+unsafe fn strips<T: Real, V: Vector<T>, const H: usize>(s: Strips<T>) {
     let width = 2 * V::LANES;
     // The compiler would find every row's address by adding to the one above: a chain as long as
     // the products of a step. Two halves, of which it does not know how far they are apart.
     let half = std::hint::black_box(H.div_ceil(2) as isize * s.a.row);
-    for j in 0..s.columns.div_ceil(width) {
-        let columns = s.columns - j * width;
-        let c = s.c.offset(0, j * width);
-        // SAFETY: the caller's promise.
-        unsafe {
-            let panel = s.panels.add(j * s.apart);
-            match columns > V::LANES {
-                true => tile::<T, V, H, 2>(&s, half, panel, c, columns.min(width)),
-                false => tile::<T, V, H, 1>(&s, half, panel, c, columns),
+    let mut left = s.a.at.cast_const();
+    for i in 0..s.count {
+        for j in 0..s.columns.div_ceil(width) {
+            let columns = s.columns - j * width;
+            let c = s.c.offset(i * H, j * width);
+            // SAFETY: the caller's promise.
+            unsafe {
+                let panel = s.panels.add(j * s.apart);
+                match columns > V::LANES {
+                    true => tile::<T, V, H, 2>(&s, left, half, panel, c, columns.min(width)),
+                    false => tile::<T, V, H, 1>(&s, left, half, panel, c, columns),
+                }
             }
         }
+        left = left.wrapping_offset(s.next);
     }
 }
 
 /// A tile of C, of `H` rows and at most `N` registers' columns, which stay in registers.
 #[inline(always)]
 unsafe fn tile<T: Real, V: Vector<T>, const H: usize, const N: usize>(
-    s: &Strip<T>,
+    s: &Strips<T>,
+    left: *const T,
     half: isize,
     panel: *const T,
     c: Matrix<T>,
@@ -300,7 +309,7 @@ unsafe fn tile<T: Real, V: Vector<T>, const H: usize, const N: usize>(
     // and `columns` columns.
     unsafe {
         let mut sum = [[V::splat(T::ZERO); N]; H];
-        let (mut panel, mut upper) = (panel, s.a.at.cast_const());
+        let (mut panel, mut upper) = (panel, left);
         let mut lower = upper.wrapping_offset(half);
         for _ in 0..s.depth {
             let right: [V; N] = std::array::from_fn(|j| V::load(panel.add(j * V::LANES)));
@@ -341,11 +350,11 @@ unsafe fn tile<T: Real, V: Vector<T>, const H: usize, const N: usize>(
     }
 }
 
-/// Computes a strip by the loop for its number of rows.
-macro_rules! strips {
-    ($t:ident, $v:ident, $strip:expr, $($height:literal)*) => {
-        match $strip.rows {
-            $($height => strip::<$t, $v, $height>($strip),)*
+/// Computes strips by the loop for their number of rows.
+macro_rules! of_height {
+    ($t:ident, $v:ident, $strips:expr, $($height:literal)*) => {
+        match $strips.rows {
+            $($height => strips::<$t, $v, $height>($strips),)*
             _ => {}
         }
     };
@@ -379,21 +388,29 @@ unsafe fn product<T: Real, V: Vector<T>, const H: usize>(p: &Product<T>, scratch
                     if !reads_a {
                         pack_strips::<T, H>(a, rows, depth, scratch);
                     }
-                    for (strip, (row, rows)) in parts(rows, H).enumerate() {
-                        let a = match reads_a {
-                            true => a.offset(row, 0),
-                            false => Matrix {
-                                at: scratch.add(strip * H * depth),
-                                row: 1,
-                                column: H as isize,
-                            },
+                    // First the higher strips, then those with a row less.
+                    let strips = rows.div_ceil(H);
+                    let (short, longer) = (rows / strips, rows % strips);
+                    let (panels, apart, step) = match reads_b {
+                        true => (b.at, width, b.row as usize),
+                        false => (packed, width * depth, width),
+                    };
+                    for (strip, count, rows) in
+                        [(0, longer, short + 1), (longer, strips - longer, short)]
+                    {
+                        let row = strip * (short + 1);
+                        let (a, next) = match reads_a {
+                            true => (a.offset(row, 0), rows as isize * a.row),
+                            false => {
+                                let at = scratch.add(strip * H * depth);
+                                let (row, column) = (1, H as isize);
+                                (Matrix { at, row, column }, (H * depth) as isize)
+                            }
                         };
-                        let (panels, apart, step) = match reads_b {
-                            true => (b.at, width, b.row as usize),
-                            false => (packed, width * depth, width),
-                        };
-                        let s = Strip {
+                        let s = Strips {
                             a,
+                            next,
+                            count,
                             rows,
                             depth,
                             panels,
@@ -404,8 +421,8 @@ unsafe fn product<T: Real, V: Vector<T>, const H: usize>(p: &Product<T>, scratch
                             add: p.add || first > 0,
                         };
                         match H {
-                            6 => strips!(T, V, s, 1 2 3 4 5 6),
-                            _ => strips!(T, V, s, 1 2 3 4 5 6 7 8),
+                            6 => of_height!(T, V, s, 1 2 3 4 5 6),
+                            _ => of_height!(T, V, s, 1 2 3 4 5 6 7 8),
                         }
                     }
                 }
