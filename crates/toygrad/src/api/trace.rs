@@ -479,7 +479,7 @@ impl<R: Tree> Recorded<R> {
         let mut cells: Vec<MutexGuard<CellContent>> = Vec::with_capacity(self.cells.len());
         for parameter in &self.cells {
             let mut cell = parameter.lock();
-            if cell.value.known().is_none() {
+            while cell.value.known().is_none() {
                 let value = cell.value.clone();
                 drop(cell);
                 value.evaluate()?;

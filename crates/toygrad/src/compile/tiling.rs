@@ -15,27 +15,41 @@ const TILE: usize = CACHE / 4;
 /// How many kernels further on an outer axis may be found.
 const AHEAD: usize = 4;
 
+/// Kernels of a group, at most.
+const MOST: usize = 64;
+
 /// Groups kernels into [`Tiled`] ones where that keeps more than a cache's worth of bytes near.
 pub(crate) fn tile(program: &mut Program) {
     let uses = Uses::new(program);
-    let mut rest = std::mem::take(&mut program.kernels);
-    let mut kernels = Vec::with_capacity(rest.len());
-    let mut at = 0;
-    while !rest.is_empty() {
-        match best(program, &rest, &uses) {
-            Some((n, extent, length)) => {
-                let inside: Vec<Kernel> = rest.drain(..n).collect();
-                let tiled = tiled(program, inside, at..at + n, extent, length, &uses);
-                kernels.push(Kernel::Tiled(tiled));
-                at += n;
+    let kernels = std::mem::take(&mut program.kernels);
+    let (mut groups, mut at) = (vec![], 0);
+    while at < kernels.len() {
+        match best(program, &kernels[at..], &uses) {
+            Some(group) => {
+                groups.push((at, group));
+                at += group.kernels;
             }
-            None => {
-                kernels.push(rest.remove(0));
-                at += 1;
-            }
+            None => at += 1,
         }
     }
-    program.kernels = kernels;
+    let mut rest = kernels.into_iter();
+    let mut at = 0;
+    for (start, group) in groups {
+        program.kernels.extend(rest.by_ref().take(start - at));
+        let inside: Vec<Kernel> = rest.by_ref().take(group.kernels).collect();
+        let tiled = tiled(program, inside, start, group, &uses);
+        program.kernels.push(Kernel::Tiled(tiled));
+        at = start + group.kernels;
+    }
+    program.kernels.extend(rest);
+}
+
+/// A group: how many kernels, the extent of the axis that they share, and how much of that is a tile.
+#[derive(Clone, Copy)]
+struct Group {
+    kernels: usize,
+    extent: usize,
+    length: usize,
 }
 
 /// The kernels from which to which each buffer is used, and those that replays write over.
@@ -53,16 +67,14 @@ impl Uses {
                 span[b as usize] = (first.min(i), last.max(i));
             }
         }
-        let over = |b: &u32| {
-            program
-                .outputs
-                .iter()
-                .any(|o| match (o, program.buffers[*b as usize].place) {
-                    (Output::Made { n, in_place }, Place::Output(m)) => {
-                        *n == m && in_place.is_some()
-                    }
-                    _ => false,
-                })
+        let in_place = |o: &Output| match o {
+            Output::Made { n, in_place } => in_place.map(|_| *n),
+            Output::Input(_) => None,
+        };
+        let in_place: BTreeSet<u32> = program.outputs.iter().filter_map(in_place).collect();
+        let over = |b: &u32| match program.buffers[*b as usize].place {
+            Place::Output(n) => in_place.contains(&n),
+            _ => false,
         };
         Uses {
             over: (0..program.buffers.len() as u32).filter(over).collect(),
@@ -71,9 +83,12 @@ impl Uses {
     }
 }
 
-/// The first kernels that are worth a group: how many, the extent of the axis that they share, and
-/// how much of it is a tile.
-fn best(program: &Program, kernels: &[Kernel], uses: &Uses) -> Option<(usize, usize, usize)> {
+/// The best group of the first kernels, if one is worth it.
+fn best(program: &Program, kernels: &[Kernel], uses: &Uses) -> Option<Group> {
+    let first = kernels[0].reads().into_iter().chain(kernels[0].writes());
+    if first.map(|b| bytes(program, b)).sum::<usize>() < TILE {
+        return None;
+    }
     let mut extents = BTreeSet::new();
     for kernel in kernels.iter().take(AHEAD) {
         extents.extend(outer_extents(kernel));
@@ -84,11 +99,21 @@ fn best(program: &Program, kernels: &[Kernel], uses: &Uses) -> Option<(usize, us
         // What fits into the cache stays there anyway.
         if run.kernels > 1 && run.touched > CACHE && run.kept > CACHE / 2 {
             let length = (TILE * extent / run.touched).clamp(1, extent);
+            // In equal tiles.
             let length = extent.div_ceil(extent.div_ceil(length));
             best = best.max(Some((run.kept, extent, run.kernels, length)));
         }
     }
-    best.map(|(_, extent, n, length)| (n, extent, length))
+    best.map(|(_, extent, kernels, length)| Group {
+        kernels,
+        extent,
+        length,
+    })
+}
+
+fn bytes(program: &Program, buffer: u32) -> usize {
+    let spec = &program.buffers[buffer as usize];
+    spec.len * spec.dtype.size()
 }
 
 /// Of which lengths the outer axis of a kernel may be taken to be.
@@ -117,17 +142,14 @@ struct Run {
 
 impl Run {
     fn longest(program: &Program, kernels: &[Kernel], extent: usize, uses: &Uses) -> Run {
-        let bytes = |b: u32| {
-            let spec = &program.buffers[b as usize];
-            spec.len * spec.dtype.size()
-        };
+        let bytes = |b: u32| bytes(program, b);
         let mut run = Run::default();
         let mut found = Run::default();
         // Buffers of which tiles touch their own part; that they read otherwise; in which they meet.
         let (mut near, mut shared, mut met) = (BTreeSet::new(), BTreeSet::new(), BTreeSet::new());
         // And those that are written.
         let mut made = BTreeSet::new();
-        for kernel in kernels {
+        for kernel in kernels.iter().take(MOST) {
             let Some(accesses) = accesses(program, kernel, extent) else {
                 break;
             };
@@ -155,11 +177,8 @@ impl Run {
                     _ => {
                         let first = near.insert(b);
                         run.touched += if first { bytes(b) } else { 0 };
-                        run.kept += if first || a.what != Use::Read {
-                            0
-                        } else {
-                            bytes(b)
-                        };
+                        let again = !first && a.what == Use::Read;
+                        run.kept += if again { bytes(b) } else { 0 };
                     }
                 }
                 if a.what != Use::Read {
@@ -281,15 +300,15 @@ fn is_apart(view: &View, dims: &[usize], extent: usize, len: usize) -> bool {
     left == 1 && apart && span < part
 }
 
-/// The group of `kernels`, which stand at `at` in the program.
+/// The group of `kernels`, the first of which stands at `start` in the program.
 fn tiled(
     program: &mut Program,
     mut kernels: Vec<Kernel>,
-    at: std::ops::Range<usize>,
-    extent: usize,
-    length: usize,
+    start: usize,
+    group: Group,
     uses: &Uses,
 ) -> Tiled {
+    let Group { extent, length, .. } = group;
     for kernel in &mut kernels {
         if let Kernel::Loop(Loop { dims, folds, .. }) = kernel {
             for f in folds {
@@ -303,7 +322,7 @@ fn tiled(
     for (i, kernel) in kernels.iter().enumerate() {
         for b in kernel.writes().into_iter().chain(kernel.reads()) {
             let (first, last) = uses.span[b as usize];
-            let inside = at.start <= first && last < at.end;
+            let inside = start <= first && last < start + kernels.len();
             if inside && matches!(program.buffers[b as usize].place, Place::Arena(_)) {
                 life.entry(b).or_insert((i, i)).1 = i;
             }
