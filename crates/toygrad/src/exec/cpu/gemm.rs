@@ -337,15 +337,35 @@ unsafe fn tile<T: Real, V: Vector<T>, const H: usize, const N: usize>(
             }
             return;
         }
-        let mut line = [T::ZERO; 32];
+        let mut block = [T::ZERO; 8 * 32];
         for (i, sum) in sum.iter().enumerate() {
             for (j, sum) in sum.iter().enumerate() {
-                sum.store(line.as_mut_ptr().add(j * V::LANES));
+                sum.store(block.as_mut_ptr().add((i * N + j) * V::LANES));
             }
-            for (j, &x) in line[..columns].iter().enumerate() {
-                let to = c.offset(i, j).at;
-                *to = if s.add { *to + x } else { x };
-            }
+        }
+        edge(&block, N * V::LANES, H, c, columns, s.add);
+    }
+}
+
+/// Writes a tile at an edge of C, or where its rows do not lie side by side: `rows` rows of a block
+/// of `width` columns. (Not inlined: there are many loops for tiles.)
+///
+/// # Safety
+/// C has as many rows and columns.
+#[inline(never)]
+unsafe fn edge<T: Real>(
+    block: &[T],
+    width: usize,
+    rows: usize,
+    c: Matrix<T>,
+    columns: usize,
+    add: bool,
+) {
+    for (i, line) in block.chunks_exact(width).take(rows).enumerate() {
+        for (j, &x) in line[..columns].iter().enumerate() {
+            let to = c.offset(i, j).at;
+            // SAFETY: the caller's promise.
+            unsafe { *to = if add { *to + x } else { x } };
         }
     }
 }
