@@ -275,7 +275,8 @@ fn accesses(program: &Program, kernel: &Kernel, extent: usize) -> Option<Vec<Acc
 
 /// Whether part `i` of `extent` of an index space lies in part `i` of `extent` of the buffer.
 fn is_apart(view: &View, dims: &[usize], extent: usize, len: usize) -> bool {
-    if !len.is_multiple_of(extent) || view.offset < 0 || view.strides.iter().any(|&s| s < 0) {
+    let forward = view.offset >= 0 && view.strides.iter().all(|&s| s >= 0);
+    if !forward || !len.is_multiple_of(extent) || dims.contains(&0) {
         return false;
     }
     let part = len / extent;

@@ -50,7 +50,10 @@ impl Loop {
 
 /// How a loop is cut: by its sizes alone.
 pub(super) fn cut(l: &Loop, buffers: &[BufferSpec]) -> Cut {
-    let total = l.elements().max(1);
+    let total = l.elements();
+    if total == 0 {
+        return Cut::default();
+    }
     let row = l
         .dims
         .get(1..)
