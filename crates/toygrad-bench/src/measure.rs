@@ -36,6 +36,7 @@ pub struct Run<'a> {
 }
 
 impl Run<'_> {
+    /// Measures a step, which gives its loss.
     pub fn measure(self, workload: &str, step: impl Fn() -> Result<f64>) -> Result<()> {
         (self.watch)(self.style, workload, &step)
     }

@@ -451,6 +451,18 @@ impl<R: Tree> Recorded<R> {
                 Source::Constant(v) => Some(super::buffer(v)?),
             });
         }
+        // Cells that are written stay locked until they hold their new values.
+        let mut cells: Vec<MutexGuard<CellContent>> = Vec::with_capacity(self.cells.len());
+        for parameter in &self.cells {
+            let mut cell = parameter.lock();
+            while cell.value.known().is_none() {
+                let value = cell.value.clone();
+                drop(cell);
+                value.evaluate()?;
+                cell = parameter.lock();
+            }
+            cells.push(cell);
+        }
         let drawn = random::draw(self.draws);
         let streams: SmallVec<[_; 4]> = self
             .streams
@@ -474,19 +486,6 @@ impl<R: Tree> Recorded<R> {
             .into_iter()
             .map(|buffer| Arc::into_inner(buffer?))
             .collect();
-
-        // Cells that are written stay locked until they hold their new values.
-        let mut cells: Vec<MutexGuard<CellContent>> = Vec::with_capacity(self.cells.len());
-        for parameter in &self.cells {
-            let mut cell = parameter.lock();
-            while cell.value.known().is_none() {
-                let value = cell.value.clone();
-                drop(cell);
-                value.evaluate()?;
-                cell = parameter.lock();
-            }
-            cells.push(cell);
-        }
         let run = {
             let mut own: Vec<Option<Slot>> = cells.iter_mut().map(|c| slot(c)).collect();
             let mut slots: Vec<Slot> = Vec::with_capacity(self.inputs.len());

@@ -141,11 +141,11 @@ pub(crate) fn fuse(graph: Graph, level: Level) -> Program {
 fn schedule(graph: &Graph) -> Vec<u32> {
     let n = graph.nodes.len();
     // A term of a sum makes nothing: it is added to what is there.
-    let made = |(i, n): (usize, &GraphNode)| match graph.sum[i] {
+    let size = |(i, n): (usize, &GraphNode)| match graph.sum[i] {
         Some(sum) if sum != i as u32 => 0,
         _ => n.shape.elements(),
     };
-    let elements: Vec<usize> = graph.nodes.iter().enumerate().map(made).collect();
+    let elements: Vec<usize> = graph.nodes.iter().enumerate().map(size).collect();
     let small = |i: usize| {
         let inputs = graph.nodes[i].inputs.iter();
         let read = inputs.map(|&k| elements[k as usize]).max().unwrap_or(0);

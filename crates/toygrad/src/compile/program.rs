@@ -103,6 +103,8 @@ pub(crate) struct Cut {
     pub once: Vec<bool>,
     /// For each fold: the bytes of the copy of its buffer that each chunk has, if chunks meet there.
     pub copies: Vec<usize>,
+    /// Where the copies are among those of a [`Tiled`] group.
+    pub at: usize,
 }
 
 #[derive(Clone, Debug)]
@@ -279,6 +281,8 @@ pub(crate) struct Tiled {
     pub local: Vec<Local>,
     /// How much memory these take.
     pub bytes: usize,
+    /// How much memory the copies of what tiles meet in take. The executor says.
+    pub copies: usize,
 }
 
 /// An array of which there is only one tile at a time.

@@ -3,7 +3,7 @@
 //! no more memory than a tile.
 
 use super::plan::Free;
-use super::program::{Kernel, Local, Loop, MatMul, Operand, Output, Place, Program, Tiled};
+use super::program::{Kernel, Local, Loop, Operand, Output, Place, Program, Tiled};
 use super::view::{PerAxis, View, collapse};
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -225,47 +225,29 @@ fn accesses(program: &Program, kernel: &Kernel, extent: usize) -> Option<Vec<Acc
             program.buffers[o.buffer as usize].len,
         ),
     };
+    let elements = |dims: &[usize]| dims.iter().product::<usize>();
     match kernel {
-        Kernel::Loop(l) => {
-            let Loop {
-                dims,
-                loads,
-                stores,
-                folds,
-                ..
-            } = l;
-            if !dims.iter().product::<usize>().is_multiple_of(extent) {
-                return None;
-            }
-            let loads = loads.iter().map(|x| access(&x.from, dims, Use::Read));
-            let stores = stores.iter().map(|x| access(&x.to, dims, Use::Write));
-            let folds = folds.iter().map(|x| access(&x.to, dims, Use::Fold));
-            Some(loads.chain(stores).chain(folds).collect())
+        Kernel::Loop(l) if elements(&l.dims).is_multiple_of(extent) => {
+            let loads = l.loads.iter().map(|x| (&x.from, Use::Read));
+            let stores = l.stores.iter().map(|x| (&x.to, Use::Write));
+            let folds = l.folds.iter().map(|x| (&x.to, Use::Fold));
+            let all = loads.chain(stores).chain(folds);
+            Some(all.map(|(o, what)| access(o, &l.dims, what)).collect())
         }
-        Kernel::MatMul(m) => {
-            let MatMul {
-                batch,
-                left,
-                right,
-                out,
-                ..
-            } = m;
-            if !batch.iter().product::<usize>().is_multiple_of(extent) {
-                return None;
-            }
-            let side = |rows: usize, columns: usize| {
-                let mut dims = batch.clone();
+        Kernel::MatMul(m) if elements(&m.batch).is_multiple_of(extent) => {
+            let side = |o: &Operand, rows: usize, columns: usize| {
+                let mut dims = m.batch.clone();
                 dims.extend([rows, columns]);
-                dims
+                access(o, &dims, Use::Read)
             };
             let written = Access {
-                buffer: *out,
+                buffer: m.out,
                 what: Use::Write,
                 apart: true,
             };
             Some(vec![
-                access(left, &side(m.m, m.k), Use::Read),
-                access(right, &side(m.k, m.n), Use::Read),
+                side(&m.left, m.m, m.k),
+                side(&m.right, m.k, m.n),
                 written,
             ])
         }
@@ -356,5 +338,6 @@ fn tiled(
         length,
         local,
         bytes: free.end,
+        copies: 0,
     }
 }

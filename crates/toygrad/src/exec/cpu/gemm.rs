@@ -242,7 +242,8 @@ macro_rules! portable {
 }
 portable! { f32 4; f64 2; }
 
-/// Almost equal parts of `len` elements, at most `most` long: where each starts, and its length.
+/// Almost equal parts of `len` elements, at most `most` long, the longer ones first: where each starts,
+/// and its length.
 #[inline(always)]
 fn parts(len: usize, most: usize) -> impl Iterator<Item = (usize, usize)> {
     let count = len.div_ceil(most);
@@ -408,7 +409,7 @@ unsafe fn product<T: Real, V: Vector<T>, const H: usize>(p: &Product<T>, scratch
                     if !reads_a {
                         pack_strips::<T, H>(a, rows, depth, scratch);
                     }
-                    // First the higher strips, then those with a row less.
+                    // Strips are `parts`: first the higher ones, then those with a row less.
                     let strips = rows.div_ceil(H);
                     let (short, longer) = (rows / strips, rows % strips);
                     let (panels, apart, step) = match reads_b {

@@ -52,7 +52,7 @@ impl Loop {
 pub(super) fn cut(l: &Loop, buffers: &[BufferSpec]) -> Cut {
     let total = l.elements();
     if total == 0 {
-        return Cut::default();
+        return cut_into(l, buffers, 1, 0, |_| false);
     }
     let row = l
         .dims
@@ -85,41 +85,39 @@ pub(super) fn cut(l: &Loop, buffers: &[BufferSpec]) -> Cut {
         chunk = round(chunk.max(total.div_ceil(most)));
     }
     let chunks = total.div_ceil(chunk);
-    let copy = |f: &Fold| match chunks == 1 || apart(f) {
-        true => 0,
-        false => (len(f) * f.dtype.size()).next_multiple_of(64),
-    };
-    Cut {
-        chunk,
-        chunks,
-        tile,
-        once: l
-            .loads
-            .iter()
-            .map(|x| unit.is_multiple_of(period(l, x)) && !x.walk.is_flat())
-            .collect(),
-        copies: l.folds.iter().map(copy).collect(),
-    }
+    cut_into(l, buffers, chunk, chunks, |f| chunks > 1 && !apart(f))
 }
 
 /// How a loop of a group is cut: into the group's tiles.
 pub(super) fn cut_tiles(l: &Loop, buffers: &[BufferSpec], extent: usize, length: usize) -> Cut {
     let chunk = l.elements() / extent * length;
+    cut_into(l, buffers, chunk, extent.div_ceil(length), |f| f.meets)
+}
+
+/// Cut into chunks, of which some folds have a copy each.
+fn cut_into(
+    l: &Loop,
+    buffers: &[BufferSpec],
+    chunk: usize,
+    chunks: usize,
+    meet: impl Fn(&Fold) -> bool,
+) -> Cut {
     let unit = unit(l);
     let once = |x: &Load| {
         let period = period(l, x);
         unit.is_multiple_of(period) && chunk.is_multiple_of(period) && !x.walk.is_flat()
     };
-    let copy = |f: &Fold| match f.meets {
+    let copy = |f: &Fold| match meet(f) {
         true => (buffers[f.to.buffer as usize].len * f.dtype.size()).next_multiple_of(64),
         false => 0,
     };
     Cut {
         chunk,
-        chunks: extent.div_ceil(length),
+        chunks,
         tile: TILE / unit * unit,
         once: l.loads.iter().map(once).collect(),
         copies: l.folds.iter().map(copy).collect(),
+        at: 0,
     }
 }
 
@@ -199,32 +197,15 @@ impl Targets<'_> {
 pub(super) fn run(l: &Loop, program: &Program, memory: &Memory) {
     let run = |copies: *mut u8| {
         let targets = Targets::new(l, memory, copies);
-        let folds = l.folds.iter().zip(&targets.whole);
-        for (f, &target) in folds.filter(|(f, _)| f.first) {
-            let len = program.buffers[f.to.buffer as usize].len;
-            fill(target, identity(f), f.dtype, len);
-        }
+        begin(l, program, &targets, 0..1, 1);
         if l.elements() > 0 {
             memory.share(l.cut.chunks, &|range| chunks(l, memory, range, &targets));
-            meet(l, program, &targets);
         }
+        meet(l, program, &targets);
     };
     match copies(l) {
         0 => run(std::ptr::null_mut()),
         all => with_scratch(&COPIES, all, run),
-    }
-}
-
-/// Brings the chunks' copies together, in their order.
-fn meet(l: &Loop, program: &Program, targets: &Targets) {
-    for c in 0..l.cut.chunks {
-        let copies = l.folds.iter().zip(targets.of_chunk(c)).zip(targets.bytes);
-        for (k, ((f, from), _)) in copies.enumerate().filter(|x| *x.1.1 > 0) {
-            let len = program.buffers[f.to.buffer as usize].len;
-            let from = [from.cast_const(), std::ptr::null(), std::ptr::null()];
-            // SAFETY: both have as many elements as the fold's buffer.
-            unsafe { (f.across)(&from, targets.whole[k], len) };
-        }
     }
 }
 
@@ -236,28 +217,46 @@ pub(super) fn copies(l: &Loop) -> usize {
 /// Tile `i` of a loop of a group, with copies for all its tiles.
 pub(super) fn run_tile(l: &Loop, program: &Program, memory: &Memory, i: usize, copies: *mut u8) {
     let targets = Targets::new(l, memory, copies);
-    let (from, to) = (i * l.cut.chunk, l.elements().min((i + 1) * l.cut.chunk));
-    let first = |((f, _), bytes): &((&Fold, _), &usize)| f.first && **bytes == 0;
-    let folds = l.folds.iter().zip(&targets.whole).zip(targets.bytes);
-    for ((f, target), _) in folds.filter(first) {
-        // The tile's part of the buffer, which is in proportion.
-        let len = program.buffers[f.to.buffer as usize].len;
-        let part = |element: usize| len * element / l.elements();
-        let at = target.wrapping_add(part(from) * f.dtype.size());
-        fill(at, identity(f), f.dtype, part(to) - part(from));
-    }
+    let (from, to) = (i * l.cut.chunk, (i + 1) * l.cut.chunk);
+    let elements = from..to.min(l.elements());
+    begin(l, program, &targets, elements, l.elements());
     chunks(l, memory, i..i + 1, &targets);
 }
 
 /// Brings together what the tiles of a loop have in copies.
 pub(super) fn meet_tiles(l: &Loop, program: &Program, memory: &Memory, copies: *mut u8) {
-    let targets = Targets::new(l, memory, copies);
+    meet(l, program, &Targets::new(l, memory, copies));
+}
+
+/// Makes ready some of `n` equal parts of the buffers that folds write without copies.
+fn begin(l: &Loop, program: &Program, targets: &Targets, parts: Range<usize>, n: usize) {
     let folds = l.folds.iter().zip(&targets.whole).zip(targets.bytes);
-    for ((f, &target), _) in folds.filter(|((f, _), bytes)| f.first && **bytes > 0) {
+    for ((f, to), _) in folds.filter(|((f, _), bytes)| f.first && **bytes == 0) {
         let len = program.buffers[f.to.buffer as usize].len;
-        fill(target, identity(f), f.dtype, len);
+        let (from, end) = (len * parts.start / n, len * parts.end / n);
+        let to = to.wrapping_add(from * f.dtype.size());
+        fill(to, identity(f), f.dtype, end - from);
     }
-    meet(l, program, &targets);
+}
+
+/// Brings the chunks' copies together, in their order.
+fn meet(l: &Loop, program: &Program, targets: &Targets) {
+    let len = |f: &Fold| program.buffers[f.to.buffer as usize].len;
+    let met = |c: usize| {
+        let folds = l.folds.iter().zip(&targets.whole).zip(targets.of_chunk(c));
+        let folds = folds.zip(targets.bytes).filter(|(_, bytes)| **bytes > 0);
+        folds.map(|(fold, _)| fold)
+    };
+    for c in 0..l.cut.chunks {
+        for ((f, &to), from) in met(c) {
+            if c == 0 && f.first {
+                fill(to, identity(f), f.dtype, len(f));
+            }
+            let from = [from.cast_const(), std::ptr::null(), std::ptr::null()];
+            // SAFETY: both have as many elements as the fold's buffer.
+            unsafe { (f.across)(&from, to, len(f)) };
+        }
+    }
 }
 
 /// Consecutive chunks of the index space.

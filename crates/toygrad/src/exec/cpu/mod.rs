@@ -116,18 +116,15 @@ fn with_scratch<T>(
 const SHARED: usize = 400_000;
 
 /// The work that threads share, in instructions of loops times elements (0.1 ns, about).
-fn shared_work(kernel: &Kernel) -> usize {
-    match kernel {
+fn shared_work(kernels: &[Kernel]) -> usize {
+    let work = |kernel: &Kernel| match kernel {
         Kernel::Loop(l) if l.is_large() => l.work(),
         Kernel::MatMul(m) if matmul::is_large(m) => matmul::multiplications(m) / 4,
         Kernel::Single(s) if index::is_large(s) => s.dims.iter().product::<usize>() * 16,
-        Kernel::Tiled(t) => t
-            .kernels
-            .iter()
-            .map(shared_work)
-            .fold(0, usize::saturating_add),
+        Kernel::Tiled(t) => shared_work(&t.kernels),
         _ => 0,
-    }
+    };
+    kernels.iter().map(work).fold(0, usize::saturating_add)
 }
 
 /// Notes in a new program what this executor wants to know at each run.
@@ -139,8 +136,7 @@ pub(crate) fn prepare(program: &mut Program) {
             _ => {}
         }
     }
-    let shared = program.kernels.iter().map(shared_work);
-    program.parallel = shared.fold(0, usize::saturating_add) >= SHARED;
+    program.parallel = shared_work(&program.kernels) >= SHARED;
 }
 
 /// Runs the program. Gives the arrays that it makes, in memory of those `used` before where there

@@ -24,43 +24,26 @@ impl Copies {
     }
 }
 
-/// Notes how the loops of a group are cut.
+/// Notes how the loops of a group are cut, and where their copies are.
 pub(super) fn cut(t: &mut Tiled, buffers: &[BufferSpec]) {
+    t.copies = 0;
     for kernel in &mut t.kernels {
         if let Kernel::Loop(l) = kernel {
             l.cut = loops::cut_tiles(l, buffers, t.extent, t.length);
+            l.cut.at = t.copies;
+            t.copies += loops::copies(l);
         }
     }
 }
 
-/// Each kernel of a group, and where its copies start.
-fn with_copies(t: &Tiled) -> impl Iterator<Item = (&Kernel, usize)> {
-    t.kernels.iter().scan(0, |next, kernel| {
-        let start = *next;
-        if let Kernel::Loop(l) = kernel {
-            *next += loops::copies(l);
-        }
-        Some((kernel, start))
-    })
-}
-
-/// Bytes of all copies.
-fn copies(t: &Tiled) -> usize {
-    let of = |kernel: &Kernel| match kernel {
-        Kernel::Loop(l) => loops::copies(l),
-        _ => 0,
-    };
-    t.kernels.iter().map(of).sum()
-}
-
 pub(super) fn run(t: &Tiled, program: &Program, memory: &Memory) {
-    with_scratch(&COPIES, copies(t), |copies| {
+    with_scratch(&COPIES, t.copies, |copies| {
         let copies = Copies(copies);
         let tiles = t.extent.div_ceil(t.length);
         memory.each(tiles, &|i| tile(t, program, memory, i, copies));
-        for (kernel, start) in with_copies(t) {
+        for kernel in &t.kernels {
             if let Kernel::Loop(l) = kernel {
-                loops::meet_tiles(l, program, memory, copies.at(start));
+                loops::meet_tiles(l, program, memory, copies.at(l.cut.at));
             }
         }
     });
@@ -85,9 +68,9 @@ fn tile(t: &Tiled, program: &Program, memory: &Memory, i: usize, copies: Copies)
             bound: memory.bound,
             team: None,
         };
-        for (kernel, start) in with_copies(t) {
+        for kernel in &t.kernels {
             match kernel {
-                Kernel::Loop(l) => loops::run_tile(l, program, &memory, i, copies.at(start)),
+                Kernel::Loop(l) => loops::run_tile(l, program, &memory, i, copies.at(l.cut.at)),
                 Kernel::MatMul(m) => matmul::run_parts(m, &memory, &parts, t.extent),
                 _ => unreachable!("only loops and products are tiled"),
             }
