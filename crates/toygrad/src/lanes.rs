@@ -11,6 +11,15 @@ use crate::math::{Float, Fused, Isa, Plain};
 /// The pointers are valid for `n` elements of the row's types.
 pub type Lanes = unsafe fn(src: &[*const u8; 3], dst: *mut u8, n: usize);
 
+/// A loop that combines rows with what is at the destination: `count` rows of `len` elements, which
+/// lie one after the other, each `apart` elements further in the destination. (Rows are often short:
+/// a call for each would cost more than they do.)
+///
+/// # Safety
+/// The pointers are valid for these elements and do not overlap.
+pub type Combining =
+    unsafe fn(src: *const u8, dst: *mut u8, len: usize, count: usize, apart: isize);
+
 /// The instruction sets that loops are compiled for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Level {
@@ -192,29 +201,37 @@ unsafe fn run<F: Formula<T>, T: Lane, I: Isa>(src: &[*const u8; 3], dst: *mut u8
 /// and whole numbers gain little from AVX-512, and every loop costs our users time to build.)
 macro_rules! levels {
     ($(#[$doc:meta])* $name:ident<$($p:ident: $b:path),*> = $run:ident up to $widest:ident) => {
+        levels! {
+            $(#[$doc])*
+            $name<$($p: $b),*> -> Lanes = $run(src: &[*const u8; 3], dst: *mut u8, n: usize)
+                up to $widest
+        }
+    };
+    ($(#[$doc:meta])* $name:ident<$($p:ident: $b:path),*> -> $type:ident
+        = $run:ident($($x:ident: $t:ty),*) up to $widest:ident) => {
         $(#[$doc])*
-        pub(crate) fn $name<$($p: $b),*>(level: Level) -> Lanes {
-            unsafe fn portable<$($p: $b),*>(src: &[*const u8; 3], dst: *mut u8, n: usize) {
+        pub(crate) fn $name<$($p: $b),*>(level: Level) -> $type {
+            unsafe fn portable<$($p: $b),*>($($x: $t),*) {
                 #[cfg(target_arch = "aarch64")]
                 // SAFETY: the caller's promise.
-                unsafe { $run::<$($p,)* Fused>(src, dst, n) };
+                unsafe { $run::<$($p,)* Fused>($($x),*) };
                 #[cfg(not(target_arch = "aarch64"))]
                 // SAFETY: the caller's promise.
-                unsafe { $run::<$($p,)* Plain>(src, dst, n) };
+                unsafe { $run::<$($p,)* Plain>($($x),*) };
             }
             #[cfg(target_arch = "x86_64")]
             #[target_feature(enable = "avx2,fma,bmi1,bmi2")]
-            unsafe fn avx2<$($p: $b),*>(src: &[*const u8; 3], dst: *mut u8, n: usize) {
+            unsafe fn avx2<$($p: $b),*>($($x: $t),*) {
                 // SAFETY: the caller's promise.
-                unsafe { $run::<$($p,)* Fused>(src, dst, n) }
+                unsafe { $run::<$($p,)* Fused>($($x),*) }
             }
             // Compiled only where it is the widest.
             #[allow(dead_code)]
             #[cfg(target_arch = "x86_64")]
             #[target_feature(enable = "avx512f,avx512bw,avx512dq,avx512vl,avx2,fma,bmi1,bmi2")]
-            unsafe fn avx512<$($p: $b),*>(src: &[*const u8; 3], dst: *mut u8, n: usize) {
+            unsafe fn avx512<$($p: $b),*>($($x: $t),*) {
                 // SAFETY: the caller's promise.
-                unsafe { $run::<$($p,)* Fused>(src, dst, n) }
+                unsafe { $run::<$($p,)* Fused>($($x),*) }
             }
             match level {
                 Level::Portable => portable::<$($p),*>,
@@ -464,90 +481,140 @@ impl<T: Number> Combine<T> for Smallest {
 }
 
 levels! {
-    /// Combines `n` elements into the one at the destination, in a fixed order: [`BLOCK`] running
-    /// results side by side, which are then combined by halves; what is left in the same way by 4.
-    along<C: Combine<T>, T: Lane> = run_along up to avx2
+    /// Combines each row into one element, in a fixed order: [`BLOCK`] running results side by side,
+    /// which are then combined by halves; what is left in the same way by 4.
+    along<C: Combine<T>, T: Lane> -> Combining
+        = run_along(src: *const u8, dst: *mut u8, len: usize, count: usize, apart: isize)
+        up to avx2
 }
 
 levels! {
-    /// Combines `n` elements with those at the destination, each with its own.
-    across<C: Combine<T>, T: Lane> = run_across up to avx2
+    /// Combines each row with as many elements.
+    across<C: Combine<T>, T: Lane> -> Combining
+        = run_across(src: *const u8, dst: *mut u8, len: usize, count: usize, apart: isize)
+        up to avx2
 }
 
 #[inline(always)]
-unsafe fn run_along<C: Combine<T>, T: Lane, I: Isa>(src: &[*const u8; 3], dst: *mut u8, n: usize) {
-    let (src, dst) = (src[0].cast::<T>(), dst.cast::<T>());
-    // SAFETY: `dst` is one element, `src` has n; all reads stay under n.
-    unsafe {
-        let mut all = *dst;
-        let mut i = 0;
-        macro_rules! side_by_side {
-            ($width:expr) => {
-                if i + $width <= n {
-                    let mut run = src.add(i).cast::<[T; $width]>().read_unaligned();
-                    i += $width;
-                    while i + $width <= n {
-                        let x = src.add(i).cast::<[T; $width]>().read_unaligned();
-                        for k in 0..$width {
-                            run[k] = C::combine(run[k], x[k]);
-                        }
-                        i += $width;
-                    }
-                    let mut half = $width / 2;
-                    while half > 0 {
-                        for k in 0..half {
-                            run[k] = C::combine(run[k], run[k + half]);
-                        }
-                        half /= 2;
-                    }
-                    all = C::combine(all, run[0]);
-                }
-            };
-        }
-        side_by_side!(BLOCK);
-        side_by_side!(4);
-        while i < n {
-            all = C::combine(all, *src.add(i));
-            i += 1;
-        }
-        *dst = all;
+unsafe fn run_along<C: Combine<T>, T: Lane, I: Isa>(
+    src: *const u8,
+    dst: *mut u8,
+    len: usize,
+    count: usize,
+    apart: isize,
+) {
+    let (mut src, mut dst) = (src.cast::<T>(), dst.cast::<T>());
+    for _ in 0..count {
+        // SAFETY: `dst` is an element, and `src` a row.
+        unsafe { *dst = along_row::<C, T>(*dst, src, len) };
+        src = src.wrapping_add(len);
+        dst = dst.wrapping_offset(apart);
     }
 }
 
+/// `all` and the elements of a row combined.
+///
+/// # Safety
+/// The row has `n` elements.
 #[inline(always)]
-unsafe fn run_across<C: Combine<T>, T: Lane, I: Isa>(src: &[*const u8; 3], dst: *mut u8, n: usize) {
-    let (src, dst) = (src[0].cast::<T>(), dst.cast::<T>());
+unsafe fn along_row<C: Combine<T>, T: Lane>(mut all: T, src: *const T, n: usize) -> T {
     let mut i = 0;
-    // Rows are often short: whole blocks, then ever smaller ones.
-    macro_rules! blocks {
+    macro_rules! side_by_side {
         ($width:expr) => {
-            while i + $width <= n {
-                // SAFETY: both have n elements; a register and the array that it is combined into
-                // are different memory.
-                unsafe {
-                    let to = dst.add(i).cast::<[T; $width]>();
-                    let x = src.add(i).cast::<[T; $width]>().read_unaligned();
-                    let mut y = to.read_unaligned();
-                    for k in 0..$width {
-                        y[k] = C::combine(y[k], x[k]);
-                    }
-                    to.write_unaligned(y);
-                }
+            if i + $width <= n {
+                // SAFETY: all reads stay under n.
+                let load = |i| unsafe { src.add(i).cast::<[T; $width]>().read_unaligned() };
+                let mut run = load(i);
                 i += $width;
+                while i + $width <= n {
+                    let x = load(i);
+                    for k in 0..$width {
+                        run[k] = C::combine(run[k], x[k]);
+                    }
+                    i += $width;
+                }
+                let mut half = $width / 2;
+                while half > 0 {
+                    for k in 0..half {
+                        run[k] = C::combine(run[k], run[k + half]);
+                    }
+                    half /= 2;
+                }
+                all = C::combine(all, run[0]);
             }
         };
     }
-    blocks!(BLOCK);
-    blocks!(4);
+    side_by_side!(BLOCK);
+    side_by_side!(4);
     while i < n {
-        // SAFETY: as above.
-        unsafe { *dst.add(i) = C::combine(*dst.add(i), *src.add(i)) };
+        // SAFETY: i < n.
+        all = C::combine(all, unsafe { *src.add(i) });
         i += 1;
+    }
+    all
+}
+
+#[inline(always)]
+unsafe fn run_across<C: Combine<T>, T: Lane, I: Isa>(
+    src: *const u8,
+    dst: *mut u8,
+    len: usize,
+    count: usize,
+    apart: isize,
+) {
+    let (mut src, mut dst) = (src.cast::<T>(), dst.cast::<T>());
+    // Blocks, the last of which may overlap the one before: it is computed before that is stored.
+    macro_rules! blocks {
+        ($width:expr) => {
+            for _ in 0..count {
+                // SAFETY: rows and destinations have `len` elements, at least `$width`; they are
+                // different memory.
+                unsafe {
+                    let combined = |i: usize| {
+                        let x = src.add(i).cast::<[T; $width]>().read_unaligned();
+                        let mut y = dst.add(i).cast::<[T; $width]>().read_unaligned();
+                        for k in 0..$width {
+                            y[k] = C::combine(y[k], x[k]);
+                        }
+                        y
+                    };
+                    let store = |i, y| dst.add(i).cast::<[T; $width]>().write_unaligned(y);
+                    let last = combined(len - $width);
+                    let mut i = 0;
+                    while i + $width < len {
+                        store(i, combined(i));
+                        i += $width;
+                    }
+                    store(len - $width, last);
+                }
+                src = src.wrapping_add(len);
+                dst = dst.wrapping_offset(apart);
+            }
+        };
+    }
+    match len {
+        0..4 => {
+            for _ in 0..count {
+                for i in 0..len {
+                    // SAFETY: as above.
+                    unsafe { *dst.add(i) = C::combine(*dst.add(i), *src.add(i)) };
+                }
+                src = src.wrapping_add(len);
+                dst = dst.wrapping_offset(apart);
+            }
+        }
+        4..8 => blocks!(4),
+        8..BLOCK => blocks!(8),
+        _ => blocks!(BLOCK),
     }
 }
 
 /// The loops of a reduction: of elements into one, and of elements each into its own.
-pub(crate) fn reduction(reduction: Reduction, dtype: DType, level: Level) -> (Lanes, Lanes) {
+pub(crate) fn reduction(
+    reduction: Reduction,
+    dtype: DType,
+    level: Level,
+) -> (Combining, Combining) {
     macro_rules! both {
         ($t:ty) => {
             match reduction {

@@ -3,7 +3,7 @@
 use super::view::{PerAxis, View, Walk};
 use crate::DType;
 use crate::graph::{Extreme, Reduction, RowRef};
-use crate::lanes::Lanes;
+use crate::lanes::{Combining, Lanes};
 use std::fmt;
 
 /// What an executor runs: kernels in order.
@@ -137,10 +137,10 @@ pub(crate) struct Fold {
     pub first: bool,
     /// In a [`Tiled`] group: whether tiles meet in its elements.
     pub meets: bool,
-    /// The loop for elements that meet in one.
-    pub along: Lanes,
-    /// The loop for elements that meet each in its own.
-    pub across: Lanes,
+    /// The loop for rows of which each meets in one element.
+    pub along: Combining,
+    /// The loop for rows of which each element meets others.
+    pub across: Combining,
 }
 
 /// A number in a loop.

@@ -252,9 +252,8 @@ fn meet(l: &Loop, program: &Program, targets: &Targets) {
             if c == 0 && f.first {
                 fill(to, identity(f), f.dtype, len(f));
             }
-            let from = [from.cast_const(), std::ptr::null(), std::ptr::null()];
             // SAFETY: both have as many elements as the fold's buffer.
-            unsafe { (f.across)(&from, to, len(f)) };
+            unsafe { (f.across)(from, to, len(f), 1, 0) };
         }
     }
 }
@@ -342,19 +341,6 @@ struct Rows {
     count: usize,
     apart: isize,
     len: usize,
-}
-
-impl Rows {
-    /// (position, offset) of each row.
-    #[inline]
-    fn each(&self, mut visit: impl FnMut(usize, isize)) {
-        for row in 0..self.count {
-            visit(
-                self.at + row * self.len,
-                self.offset + row as isize * self.apart,
-            );
-        }
-    }
 }
 
 /// Visits elements `start..start + n` of the index space, in rows along its last axis.
@@ -447,37 +433,62 @@ fn fours(n: usize, mut four: impl FnMut(usize)) {
     four(n - 4);
 }
 
-/// Copies a row; where source and destination are the same, nothing changes.
+/// Copies rows; where source and destination are the same, nothing changes. (A function of its own:
+/// all that it needs fits into registers.)
 ///
 /// # Safety
-/// Both have `n` elements, and are the same or do not overlap.
-#[inline]
-unsafe fn copy<T: Copy>(from: *const T, to: *mut T, n: usize) {
-    // SAFETY: the caller's promise; four elements are read before they are written.
-    unsafe {
-        match n {
-            0..4 => (0..n).for_each(|i| *to.add(i) = *from.add(i)),
-            4..=SHORT => fours(n, |i| {
-                let four = from.add(i).cast::<[T; 4]>().read_unaligned();
-                to.add(i).cast::<[T; 4]>().write_unaligned(four);
-            }),
-            _ => std::ptr::copy(from, to, n),
-        }
+/// Both have `count` rows of `len` elements, so far apart; they are the same or do not overlap.
+#[inline(never)]
+unsafe fn copy<T: Copy>(
+    (mut from, from_apart): (*const T, isize),
+    (mut to, to_apart): (*mut T, isize),
+    len: usize,
+    count: usize,
+) {
+    macro_rules! each_row {
+        ($body:expr) => {
+            for _ in 0..count {
+                // SAFETY: the caller's promise.
+                unsafe { $body };
+                from = from.wrapping_offset(from_apart);
+                to = to.wrapping_offset(to_apart);
+            }
+        };
+    }
+    match len {
+        0..4 => each_row!((0..len).for_each(|i| *to.add(i) = *from.add(i))),
+        // Four elements are read before they are written.
+        4..=SHORT => each_row!(fours(len, |i| {
+            let four = from.add(i).cast::<[T; 4]>().read_unaligned();
+            to.add(i).cast::<[T; 4]>().write_unaligned(four);
+        })),
+        _ => each_row!(std::ptr::copy(from, to, len)),
     }
 }
 
-/// Fills a row with one number.
+/// Fills rows, which lie one after the other, with one number each; these are `apart`.
 ///
 /// # Safety
-/// It has room for `n` elements.
-#[inline]
-unsafe fn repeat<T: Copy>(x: T, to: *mut T, n: usize) {
-    // SAFETY: the caller's promise.
-    unsafe {
-        match n {
-            4..=SHORT => fours(n, |i| to.add(i).cast::<[T; 4]>().write_unaligned([x; 4])),
-            _ => (0..n).for_each(|i| *to.add(i) = x),
+/// There are `count` numbers, and room for as many rows of `len` elements.
+#[inline(never)]
+unsafe fn repeat<T: Copy>(
+    mut from: *const T,
+    apart: isize,
+    mut to: *mut T,
+    len: usize,
+    count: usize,
+) {
+    for _ in 0..count {
+        // SAFETY: the caller's promise.
+        unsafe {
+            let x = *from;
+            match len {
+                4..=SHORT => fours(len, |i| to.add(i).cast::<[T; 4]>().write_unaligned([x; 4])),
+                _ => (0..len).for_each(|i| *to.add(i) = x),
+            }
         }
+        from = from.wrapping_offset(apart);
+        to = to.wrapping_add(len);
     }
 }
 
@@ -510,17 +521,19 @@ fn gather(load: &Load, memory: &Memory, start: usize, n: usize, to: *mut u8) {
     by_size!(load.dtype, T => {
         let from = memory.at(load.from.buffer, walk.offset, load.dtype.size()).cast::<T>();
         let to = to.cast::<T>();
-        rows(walk, start, n, |rows| {
-            let len = rows.len;
+        rows(walk, start, n, |r| {
             // SAFETY: views stay inside their buffers, and positions in the tile stay below TILE.
-            rows.each(|at, offset| unsafe {
-                let (from, to) = (from.offset(offset), to.add(at));
+            unsafe {
+                let (from, to) = (from.offset(r.offset).cast_const(), to.add(r.at));
                 match step {
-                    1 => copy(from, to, len),
-                    0 => repeat(*from, to, len),
-                    _ => pick(from, step, to, len),
+                    1 => copy((from, r.apart), (to, r.len as isize), r.len, r.count),
+                    0 => repeat(from, r.apart, to, r.len, r.count),
+                    _ => (0..r.count).for_each(|row| {
+                        let from = from.offset(row as isize * r.apart);
+                        pick(from, step, to.add(row * r.len), r.len);
+                    }),
                 }
-            });
+            }
         });
     });
 }
@@ -530,18 +543,20 @@ fn scatter(from: *mut u8, s: &Store, memory: &Memory, start: usize, n: usize) {
     let (walk, step) = (&s.walk, s.walk.step());
     by_size!(s.dtype, T => {
         let to = memory.at(s.to.buffer, walk.offset, s.dtype.size()).cast::<T>();
-        let from = from.cast::<T>();
-        rows(walk, start, n, |rows| {
-            let len = rows.len;
+        let from = from.cast::<T>().cast_const();
+        rows(walk, start, n, |r| {
             // SAFETY: as above. The register may be an input's memory, and this its own element:
             // `copy` allows both to be the same.
-            rows.each(|at, offset| unsafe {
-                let (from, to) = (from.add(at), to.offset(offset));
+            unsafe {
+                let (from, to) = (from.add(r.at), to.offset(r.offset));
                 match step {
-                    1 => copy(from, to, len),
-                    _ => (0..len).for_each(|k| *to.offset(k as isize * step) = *from.add(k)),
+                    1 => copy((from, r.len as isize), (to, r.apart), r.len, r.count),
+                    _ => (0..r.count).for_each(|row| {
+                        let (from, to) = (from.add(row * r.len), to.offset(row as isize * r.apart));
+                        (0..r.len).for_each(|k| *to.offset(k as isize * step) = *from.add(k));
+                    }),
                 }
-            });
+            }
         });
     });
 }
@@ -550,21 +565,21 @@ fn scatter(from: *mut u8, s: &Store, memory: &Memory, start: usize, n: usize) {
 fn fold(f: &Fold, from: *mut u8, target: *mut u8, start: usize, n: usize) {
     let size = f.dtype.size();
     let (walk, step) = (&f.walk, f.walk.step());
-    let source = |p: *mut u8| [p.cast_const(), std::ptr::null(), std::ptr::null()];
-    rows(walk, start, n, |rows| {
-        let len = rows.len;
-        rows.each(|at, offset| {
-            let from = from.wrapping_add(at * size);
-            let to = target.wrapping_offset((walk.offset + offset) * size as isize);
-            // SAFETY: views stay inside their buffers, and positions in the tile stay below TILE.
-            unsafe {
-                match step {
-                    0 => (f.along)(&source(from), to, len),
-                    1 => (f.across)(&source(from), to, len),
-                    _ => apart_across(f, from, to, step, len),
-                }
+    rows(walk, start, n, |r| {
+        let from = from.wrapping_add(r.at * size);
+        let to = target.wrapping_offset((walk.offset + r.offset) * size as isize);
+        // SAFETY: views stay inside their buffers, and positions in the tile stay below TILE.
+        unsafe {
+            match step {
+                0 => (f.along)(from, to, r.len, r.count, r.apart),
+                1 => (f.across)(from, to, r.len, r.count, r.apart),
+                _ => (0..r.count).for_each(|row| {
+                    let from = from.wrapping_add(row * r.len * size);
+                    let to = to.wrapping_offset(row as isize * r.apart * size as isize);
+                    apart_across(f, from, to, step, r.len);
+                }),
             }
-        });
+        }
     });
 }
 
@@ -579,8 +594,7 @@ unsafe fn apart_across(f: &Fold, from: *mut u8, to: *mut u8, step: isize, n: usi
         // SAFETY: the caller's promise.
         unsafe {
             pick(to.cast_const(), step, t, n);
-            let source = [from.cast_const(), std::ptr::null(), std::ptr::null()];
-            (f.across)(&source, t.cast(), n);
+            (f.across)(from, t.cast(), n, 1, 0);
             (0..n).for_each(|k| *to.offset(k as isize * step) = *t.add(k));
         }
     });
