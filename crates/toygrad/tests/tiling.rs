@@ -135,3 +135,20 @@ fn tiles_give_the_same_bits_on_any_number_of_threads() {
         }
     }
 }
+
+/// What is made of smaller arrays with no work is made again rather than kept: windows of images.
+#[test]
+fn windows_are_not_kept() {
+    let case = CASES.iter().find(|c| c.name == "convolution").expect("it");
+    let recorded = compile(|x: Vec<Value>| case.results(&x));
+    let listing = recorded
+        .listing(case.inputs(DType::F32))
+        .expect("a program");
+    let arena = listing.split("arena ").nth(1).expect("its size");
+    let arena: usize = arena.split(' ').next().unwrap().parse().expect("bytes");
+    let [images, channels, height, width] = case.shapes[0] else {
+        panic!("a batch of images");
+    };
+    let windows = 4 * images * channels * 9 * height * width;
+    assert!(arena < windows, "{arena} of {windows} bytes: {listing}");
+}

@@ -79,6 +79,7 @@ pub(crate) enum Kernel {
 }
 
 /// A straight-line program over registers, run for each element of an index space.
+#[derive(Clone)]
 pub(crate) struct Loop {
     pub dims: PerAxis<usize>,
     pub loads: Vec<Load>,
@@ -92,7 +93,7 @@ pub(crate) struct Loop {
 }
 
 /// How a loop is cut. The executor says, once, by the sizes of the loop alone.
-#[derive(Default)]
+#[derive(Clone, Default)]
 pub(crate) struct Cut {
     /// Elements of a chunk, the piece that threads share out; how many chunks there are.
     pub chunk: usize,
@@ -303,6 +304,24 @@ impl Kernel {
             Kernel::MatMul(m) => vec![m.left.buffer, m.right.buffer],
             Kernel::Single(s) => s.operands.iter().map(|o| o.buffer).collect(),
             Kernel::Tiled(t) => t.kernels.iter().flat_map(Kernel::reads).collect(),
+        }
+    }
+
+    /// Makes it read one buffer where it read another.
+    pub fn read_instead(&mut self, of: u32, other: u32) {
+        let change = |b: &mut u32| {
+            if *b == of {
+                *b = other;
+            }
+        };
+        match self {
+            Kernel::Loop(l) => l.loads.iter_mut().for_each(|x| change(&mut x.from.buffer)),
+            Kernel::Scalars(s) => s.loads.iter_mut().for_each(|x| change(&mut x.buffer)),
+            Kernel::MatMul(m) => [&mut m.left, &mut m.right]
+                .into_iter()
+                .for_each(|o| change(&mut o.buffer)),
+            Kernel::Single(s) => s.operands.iter_mut().for_each(|o| change(&mut o.buffer)),
+            Kernel::Tiled(t) => t.kernels.iter_mut().for_each(|k| k.read_instead(of, other)),
         }
     }
 

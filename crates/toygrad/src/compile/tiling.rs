@@ -6,6 +6,7 @@ use super::plan::Free;
 use super::program::{Kernel, Local, Loop, Operand, Output, Place, Program, Tiled};
 use super::view::{PerAxis, View, collapse};
 use std::collections::{BTreeMap, BTreeSet};
+use std::ops::Range;
 
 /// Bytes of a second cache, as most machines have one.
 const CACHE: usize = 512 * 1024;
@@ -15,33 +16,35 @@ const TILE: usize = CACHE / 4;
 /// How many kernels further on an outer axis may be found.
 const AHEAD: usize = 4;
 
+/// After how many kernels what is used again is not worth a place in the cache.
+const SOON: usize = 8;
+
 /// Kernels of a group, at most.
 const MOST: usize = 64;
 
+/// Instructions of a loop that is run again in another group rather than its result kept, at most.
+const CHEAP: usize = 2;
+
 /// Groups kernels into [`Tiled`] ones where that keeps more than a cache's worth of bytes near.
 pub(crate) fn tile(program: &mut Program) {
-    let uses = Uses::new(program);
-    let kernels = std::mem::take(&mut program.kernels);
-    let (mut groups, mut at) = (vec![], 0);
-    while at < kernels.len() {
-        match best(program, &kernels[at..], &uses) {
-            Some(group) => {
-                groups.push((at, group));
-                at += group.kernels;
-            }
-            None => at += 1,
-        }
-    }
-    let mut rest = kernels.into_iter();
+    let mut groups = Groups::find(program);
     let mut at = 0;
-    for (start, group) in groups {
-        program.kernels.extend(rest.by_ref().take(start - at));
-        let inside: Vec<Kernel> = rest.by_ref().take(group.kernels).collect();
-        let tiled = tiled(program, inside, start, group, &uses);
+    while at < program.kernels.len() {
+        if let Some(better) = groups.with_again(program, at) {
+            groups = better;
+        }
+        at += 1;
+    }
+    let mut kernels = std::mem::take(&mut program.kernels).into_iter();
+    let mut at = 0;
+    for (start, group) in groups.found {
+        program.kernels.extend(kernels.by_ref().take(start - at));
+        let inside: Vec<Kernel> = kernels.by_ref().take(group.kernels).collect();
+        let tiled = tiled(program, inside, start, group, &groups.uses);
         program.kernels.push(Kernel::Tiled(tiled));
         at = start + group.kernels;
     }
-    program.kernels.extend(rest);
+    program.kernels.extend(kernels);
 }
 
 /// A group: how many kernels, the extent of the axis that they share, and how much of that is a tile.
@@ -50,65 +53,180 @@ struct Group {
     kernels: usize,
     extent: usize,
     length: usize,
+    /// Bytes that one of them finds near.
+    kept: usize,
 }
 
-/// The kernels from which to which each buffer is used, and those that replays write over.
+/// The groups of a program, and where each starts.
+struct Groups {
+    found: Vec<(usize, Group)>,
+    uses: Uses,
+}
+
+impl Groups {
+    fn find(program: &Program) -> Groups {
+        let uses = Uses::new(program);
+        let (mut found, mut at) = (vec![], 0);
+        while at < program.kernels.len() {
+            let Some(group) = best(program, at, &uses) else {
+                at += 1;
+                continue;
+            };
+            // A kernel that the next ones do without may be all that keeps more from joining them.
+            let next = best(program, at + 1, &uses);
+            if next.is_some_and(|next| next.kept >= group.kept) {
+                at += 1;
+                continue;
+            }
+            found.push((at, group));
+            at += group.kernels;
+        }
+        Groups { found, uses }
+    }
+
+    /// The group that a kernel is in: from which kernel to which.
+    fn around(&self, kernel: usize) -> Option<Range<usize>> {
+        let ranges = self.found.iter().map(|&(at, g)| at..at + g.kernels);
+        ranges.into_iter().find(|r| r.contains(&kernel))
+    }
+
+    /// Whether there need only be a tile of a buffer.
+    fn is_local(&self, program: &Program, buffer: u32) -> bool {
+        let arena = matches!(program.buffers[buffer as usize].place, Place::Arena(_));
+        let group = self.uses.of[buffer as usize]
+            .first()
+            .and_then(|&k| self.around(k));
+        arena && group.is_some_and(|range| self.uses.are_in(&range, buffer))
+    }
+
+    /// Large arrays that a loop makes of smaller ones with hardly any work (windows of an image, say)
+    /// cost more to keep for a later group than to make again there. Does so with what kernel `at`
+    /// makes, if then only tiles of it are needed: the program's groups after that.
+    fn with_again(&self, program: &mut Program, at: usize) -> Option<Groups> {
+        let Kernel::Loop(l) = &program.kernels[at] else {
+            return None;
+        };
+        let buffer = l.stores.first()?.to.buffer;
+        let is_cheap = l.folds.is_empty() && l.code.len() <= CHEAP;
+        let alone = l.stores.iter().all(|s| s.to.buffer == buffer);
+        let large = bytes(program, buffer);
+        let inputs: BTreeSet<u32> = l.loads.iter().map(|x| x.from.buffer).collect();
+        let small = inputs.iter().map(|&b| bytes(program, b)).sum::<usize>() * 2 <= large;
+        if !is_cheap || !alone || !small || large < CACHE {
+            return None;
+        }
+        let group = self.around(at)?;
+        let reads = |k: &usize| program.kernels[*k].reads().contains(&buffer);
+        let later: Vec<usize> = (group.end..program.kernels.len()).filter(reads).collect();
+        let &first = later.first()?;
+        let written = |b: &u32| {
+            let writes = |k: &Kernel| k.writes().contains(b);
+            self.uses.over.contains(b) || program.kernels[at..].iter().any(writes)
+        };
+        if inputs.iter().any(written) {
+            return None;
+        }
+        let mut again = l.clone();
+        let copy = program.buffers.len() as u32;
+        again.stores.iter_mut().for_each(|s| s.to.buffer = copy);
+        program.buffers.push(program.buffers[buffer as usize]);
+        for &k in &later {
+            program.kernels[k].read_instead(buffer, copy);
+        }
+        program.kernels.insert(first, Kernel::Loop(again));
+        let groups = Groups::find(program);
+        if groups.is_local(program, buffer) && groups.is_local(program, copy) {
+            return Some(groups);
+        }
+        program.kernels.remove(first);
+        for &k in &later {
+            program.kernels[k].read_instead(copy, buffer);
+        }
+        program.buffers.pop();
+        None
+    }
+}
+
+/// The kernels that use each buffer, and the buffers that are inputs written over.
 struct Uses {
-    span: Vec<(usize, usize)>,
+    of: Vec<Vec<usize>>,
     over: BTreeSet<u32>,
 }
 
 impl Uses {
     fn new(program: &Program) -> Uses {
-        let mut span = vec![(usize::MAX, 0); program.buffers.len()];
+        let mut of = vec![Vec::new(); program.buffers.len()];
         for (i, kernel) in program.kernels.iter().enumerate() {
             for b in kernel.reads().into_iter().chain(kernel.writes()) {
-                let (first, last) = span[b as usize];
-                span[b as usize] = (first.min(i), last.max(i));
+                let uses: &mut Vec<usize> = &mut of[b as usize];
+                if uses.last() != Some(&i) {
+                    uses.push(i);
+                }
             }
         }
-        let in_place = |o: &Output| match o {
-            Output::Made { n, in_place } => in_place.map(|_| *n),
+        let in_place = |o: &Output| match *o {
+            Output::Made { n, in_place } => {
+                in_place.map(|slot| [Place::Output(n), Place::Input(slot)])
+            }
             Output::Input(_) => None,
         };
-        let in_place: BTreeSet<u32> = program.outputs.iter().filter_map(in_place).collect();
-        let over = |b: &u32| match program.buffers[*b as usize].place {
-            Place::Output(n) => in_place.contains(&n),
-            _ => false,
-        };
+        let places: Vec<Place> = program
+            .outputs
+            .iter()
+            .filter_map(in_place)
+            .flatten()
+            .collect();
+        let over = |b: &u32| places.contains(&program.buffers[*b as usize].place);
         Uses {
             over: (0..program.buffers.len() as u32).filter(over).collect(),
-            span,
+            of,
         }
+    }
+
+    /// Whether all uses of a buffer are in a range of kernels.
+    fn are_in(&self, range: &Range<usize>, buffer: u32) -> bool {
+        let uses = &self.of[buffer as usize];
+        uses.first()
+            .zip(uses.last())
+            .is_some_and(|(a, b)| range.contains(a) && range.contains(b))
+    }
+
+    /// Whether a buffer that kernel `i` uses is used again soon: until then its tile is to stay near.
+    fn soon(&self, buffer: u32, i: usize) -> bool {
+        let uses = &self.of[buffer as usize];
+        let next = uses.partition_point(|&k| k <= i);
+        uses.get(next).is_some_and(|&k| k <= i + SOON)
     }
 }
 
-/// The best group of the first kernels, if one is worth it.
-fn best(program: &Program, kernels: &[Kernel], uses: &Uses) -> Option<Group> {
-    let first = kernels[0].reads().into_iter().chain(kernels[0].writes());
-    if first.map(|b| bytes(program, b)).sum::<usize>() < TILE {
+/// The best group of the kernels from `at` on, if one is worth it.
+fn best(program: &Program, at: usize, uses: &Uses) -> Option<Group> {
+    let kernels = program.kernels.get(at..)?;
+    let first = kernels.first()?;
+    let touched = first.reads().into_iter().chain(first.writes());
+    if touched.map(|b| bytes(program, b)).sum::<usize>() < TILE {
         return None;
     }
     let mut extents = BTreeSet::new();
     for kernel in kernels.iter().take(AHEAD) {
         extents.extend(outer_extents(kernel));
     }
-    let mut best = None;
-    for extent in extents {
-        let run = Run::longest(program, kernels, extent, uses);
+    let group = |extent: usize| {
+        let run = Run::longest(program, at, extent, uses);
         // What fits into the cache stays there anyway.
-        if run.kernels > 1 && run.touched > CACHE && run.kept > CACHE / 2 {
-            let length = (TILE * extent / run.touched).clamp(1, extent);
-            // In equal tiles.
-            let length = extent.div_ceil(extent.div_ceil(length));
-            best = best.max(Some((run.kept, extent, run.kernels, length)));
-        }
-    }
-    best.map(|(_, extent, kernels, length)| Group {
-        kernels,
-        extent,
-        length,
-    })
+        let pays = run.kernels > 1 && run.touched > CACHE && run.kept > CACHE / 2;
+        pays.then(|| {
+            let length = (TILE * extent / run.most).clamp(1, extent);
+            Group {
+                kernels: run.kernels,
+                extent,
+                // In equal tiles.
+                length: extent.div_ceil(extent.div_ceil(length)),
+                kept: run.kept,
+            }
+        })
+    };
+    extents.into_iter().filter_map(group).max_by_key(|g| g.kept)
 }
 
 fn bytes(program: &Program, buffer: u32) -> usize {
@@ -138,18 +256,20 @@ struct Run {
     kept: usize,
     /// Bytes that they touch, but for what is shared by all tiles.
     touched: usize,
+    /// Of these, the most that are wanted near at a time.
+    most: usize,
 }
 
 impl Run {
-    fn longest(program: &Program, kernels: &[Kernel], extent: usize, uses: &Uses) -> Run {
+    fn longest(program: &Program, at: usize, extent: usize, uses: &Uses) -> Run {
         let bytes = |b: u32| bytes(program, b);
         let mut run = Run::default();
         let mut found = Run::default();
         // Buffers of which tiles touch their own part; that they read otherwise; in which they meet.
         let (mut near, mut shared, mut met) = (BTreeSet::new(), BTreeSet::new(), BTreeSet::new());
-        // And those that are written.
-        let mut made = BTreeSet::new();
-        for kernel in kernels.iter().take(MOST) {
+        // And those that are written; and those that are wanted near.
+        let (mut made, mut wanted) = (BTreeSet::new(), BTreeSet::new());
+        for (i, kernel) in (at..).zip(&program.kernels[at..]).take(MOST) {
             let Some(accesses) = accesses(program, kernel, extent) else {
                 break;
             };
@@ -177,6 +297,7 @@ impl Run {
                     _ => {
                         let first = near.insert(b);
                         run.touched += if first { bytes(b) } else { 0 };
+                        wanted.insert(b);
                         let again = !first && a.what == Use::Read;
                         run.kept += if again { bytes(b) } else { 0 };
                     }
@@ -185,9 +306,11 @@ impl Run {
                     made.insert(b);
                 }
             }
-            if run.touched / extent > CACHE {
+            run.most = run.most.max(wanted.iter().map(|&b| bytes(b)).sum());
+            if run.most / extent > CACHE {
                 break;
             }
+            wanted.retain(|&b| uses.soon(b, i));
             run.kernels += 1;
             // What comes after the last kernel that finds something near gains nothing.
             if run.kept > found.kept {
@@ -304,9 +427,10 @@ fn tiled(
     let mut life: BTreeMap<u32, (usize, usize)> = BTreeMap::new();
     for (i, kernel) in kernels.iter().enumerate() {
         for b in kernel.writes().into_iter().chain(kernel.reads()) {
-            let (first, last) = uses.span[b as usize];
-            let inside = start <= first && last < start + kernels.len();
-            if inside && matches!(program.buffers[b as usize].place, Place::Arena(_)) {
+            let inside = start..start + kernels.len();
+            if uses.are_in(&inside, b)
+                && matches!(program.buffers[b as usize].place, Place::Arena(_))
+            {
                 life.entry(b).or_insert((i, i)).1 = i;
             }
         }
