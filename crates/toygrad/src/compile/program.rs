@@ -104,6 +104,8 @@ pub(crate) struct Cut {
     pub once: Vec<bool>,
     /// For each fold: the bytes of the copy of its buffer that each chunk has, if chunks meet there.
     pub copies: Vec<usize>,
+    /// Whether what the next tile reads is fetched ahead.
+    pub fetch: bool,
     /// Where the copies are among those of a [`Tiled`] group.
     pub at: usize,
 }

@@ -26,6 +26,12 @@ const UNIT: usize = 32 * 1024;
 /// Chunks of a loop, at most (more, if rows must stay whole).
 const CHUNKS: usize = 256;
 
+/// Bytes that a loop reads from which on they are not expected in a second cache.
+const FAR: usize = 1 << 20;
+
+/// Lines that a core may have asked for at a time.
+const REQUESTS: usize = 16;
+
 thread_local! {
     static REGISTERS: RefCell<Vec<Line>> = const { RefCell::new(Vec::new()) };
     /// Of folds in whose elements chunks meet.
@@ -85,7 +91,13 @@ pub(super) fn cut(l: &Loop, buffers: &[BufferSpec]) -> Cut {
         chunk = round(chunk.max(total.div_ceil(most)));
     }
     let chunks = total.div_ceil(chunk);
-    cut_into(l, buffers, chunk, chunks, |f| chunks > 1 && !apart(f))
+    let bytes = |x: &Load| total.min(buffers[x.from.buffer as usize].len) * x.dtype.size();
+    let bytes: usize = l.loads.iter().map(bytes).sum();
+    let lines = bytes / total.div_ceil(TILE) / 64;
+    Cut {
+        fetch: bytes >= FAR && l.loads.len() > 1 && lines <= REQUESTS * l.code.len(),
+        ..cut_into(l, buffers, chunk, chunks, |f| chunks > 1 && !apart(f))
+    }
 }
 
 /// How a loop of a group is cut: into the group's tiles.
@@ -117,6 +129,7 @@ fn cut_into(
         tile: TILE / unit * unit,
         once: l.loads.iter().map(once).collect(),
         copies: l.folds.iter().map(copy).collect(),
+        fetch: false,
         at: 0,
     }
 }
@@ -312,7 +325,19 @@ fn chunks(l: &Loop, memory: &Memory, range: Range<usize>, targets: &Targets) {
                         None => register(s.register as usize),
                     };
                 }
+                let mut ahead = Ahead::default();
+                if cut.fetch {
+                    let loads = l
+                        .loads
+                        .iter()
+                        .map(|x| (x.register as usize, x.dtype.size()));
+                    let direct = loads.filter(|&(r, _)| at[r] != register(r));
+                    let ends = direct
+                        .map(|(r, size)| (at[r].wrapping_add(n * size).cast_const(), n * size));
+                    ahead = Ahead::new(ends, l.code.len());
+                }
                 for i in &l.code {
+                    ahead.fetch();
                     let from = i.from.map(|r| at[r as usize].cast_const());
                     // SAFETY: registers have TILE lanes of any dtype; arrays have n more elements at
                     // this tile. The destination is a register or an array of its own.
@@ -330,6 +355,52 @@ fn chunks(l: &Loop, memory: &Memory, range: Range<usize>, targets: &Targets) {
             }
         }
     });
+}
+
+/// Asks for what lies behind the arrays of a tile, for the next one, while this one is computed: some
+/// lines with each instruction, as memory takes no more requests at a time. (The machine looks ahead by
+/// itself, but of several arrays not far enough: it starts anew with each page, and a tile is half
+/// of one.)
+#[derive(Default)]
+struct Ahead {
+    /// Where each array ends, and its length in bytes.
+    arrays: SmallVec<[(*const u8, usize); 8]>,
+    /// Lines with each instruction.
+    lines: usize,
+    /// Bytes behind the last array that have been asked for.
+    asked: usize,
+}
+
+impl Ahead {
+    fn new(arrays: impl Iterator<Item = (*const u8, usize)>, instructions: usize) -> Ahead {
+        let arrays: SmallVec<[_; 8]> = arrays.collect();
+        let bytes: usize = arrays.iter().map(|x| x.1).sum();
+        Ahead {
+            lines: bytes.div_ceil(64 * instructions),
+            arrays,
+            asked: 0,
+        }
+    }
+
+    #[inline]
+    fn fetch(&mut self) {
+        for _ in 0..self.lines {
+            let Some(&(end, bytes)) = self.arrays.last() else {
+                return;
+            };
+            #[cfg(target_arch = "x86_64")]
+            // SAFETY: a request may name any address.
+            unsafe {
+                use std::arch::x86_64::{_MM_HINT_T0, _mm_prefetch};
+                _mm_prefetch::<_MM_HINT_T0>(end.wrapping_add(self.asked).cast());
+            }
+            self.asked += 64;
+            if self.asked >= bytes {
+                self.arrays.pop();
+                self.asked = 0;
+            }
+        }
+    }
 }
 
 /// Elements of a strided view that lie in equal rows, one after the other in the index space.
