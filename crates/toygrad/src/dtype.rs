@@ -96,15 +96,15 @@ impl Data {
         }
     }
 
-    /// Numbers converted to `dtype`: truncated towards zero and clamped for whole numbers,
+    /// A number converted to `dtype`: truncated towards zero and clamped for whole numbers,
     /// non-zero is true.
-    pub fn from_f64(dtype: DType, numbers: impl Iterator<Item = f64>) -> Data {
+    pub fn of_number(dtype: DType, x: f64) -> Data {
         match dtype {
-            DType::Bool => Data::U8(numbers.map(|x| (x != 0.0) as u8).collect()),
-            DType::U8 => Data::U8(numbers.map(|x| x as u8).collect()),
-            DType::I64 => Data::I64(numbers.map(|x| x as i64).collect()),
-            DType::F32 => Data::F32(numbers.map(|x| x as f32).collect()),
-            DType::F64 => Data::F64(numbers.collect()),
+            DType::Bool => Data::U8(vec![(x != 0.0) as u8]),
+            DType::U8 => Data::U8(vec![x as u8]),
+            DType::I64 => Data::I64(vec![x as i64]),
+            DType::F32 => Data::F32(vec![x as f32]),
+            DType::F64 => Data::F64(vec![x]),
         }
     }
 

@@ -5,7 +5,9 @@
 use crate::DType;
 use crate::math::{Float, Fused, Isa, Plain};
 
-/// A loop over `n` elements: reads the sources, writes the destination, which may be one of them.
+/// A loop over `n` elements, whole blocks of 16: reads the sources, writes the destination, which
+/// may be one of them. (What is left of an array is for the caller to fill up: there are more than
+/// two thousand such loops to build.)
 ///
 /// # Safety
 /// The pointers are valid for `n` elements of the row's types.
@@ -153,47 +155,44 @@ fn block_apart() {
     std::sync::atomic::compiler_fence(std::sync::atomic::Ordering::SeqCst);
 }
 
+/// Every line is compiled for each formula, dtype and level, closures and iterators too: there are
+/// none.
 #[inline(always)]
 unsafe fn run<F: Formula<T>, T: Lane, I: Isa>(src: &[*const u8; 3], dst: *mut u8, n: usize) {
-    let src = src.map(|p| p.cast::<T>());
+    let src: [*const T; 3] = [src[0].cast(), src[1].cast(), src[2].cast()];
     let dst = dst.cast::<F::Out>();
-    let block = |x: [[T; BLOCK]; 3]| {
-        let mut y = [F::Out::ZERO; BLOCK];
-        for (k, y) in y.iter_mut().enumerate() {
-            *y = F::eval::<I>([x[0][k], x[1][k], x[2][k]]);
-        }
-        if F::ENDS && x[0].iter().fold(false, |any, &x| any | F::is_beyond(x)) {
-            for (y, &x) in y.iter_mut().zip(&x[0]).filter(|(_, x)| F::is_beyond(**x)) {
-                *y = F::exact(x);
-            }
-        }
-        y
-    };
     let mut x = [[T::ZERO; BLOCK]; 3];
+    let mut y = [F::Out::ZERO; BLOCK];
     let mut i = 0;
     while i + BLOCK <= n {
         block_apart();
-        for (x, p) in x.iter_mut().zip(src).take(F::ARITY) {
+        let mut k = 0;
+        while k < F::ARITY {
             // SAFETY: the sources have n elements and i + BLOCK <= n.
-            *x = unsafe { p.add(i).cast::<[T; BLOCK]>().read_unaligned() };
+            x[k] = unsafe { src[k].add(i).cast::<[T; BLOCK]>().read_unaligned() };
+            k += 1;
+        }
+        k = 0;
+        while k < BLOCK {
+            y[k] = F::eval::<I>([x[0][k], x[1][k], x[2][k]]);
+            k += 1;
+        }
+        if F::ENDS {
+            let mut beyond = false;
+            for &x in &x[0] {
+                beyond |= F::is_beyond(x);
+            }
+            if beyond {
+                for (y, &x) in y.iter_mut().zip(&x[0]) {
+                    if F::is_beyond(x) {
+                        *y = F::exact(x);
+                    }
+                }
+            }
         }
         // SAFETY: so does the destination.
-        unsafe {
-            dst.add(i)
-                .cast::<[F::Out; BLOCK]>()
-                .write_unaligned(block(x))
-        };
+        unsafe { dst.add(i).cast::<[F::Out; BLOCK]>().write_unaligned(y) };
         i += BLOCK;
-    }
-    if i < n {
-        let mut x = [[T::ZERO; BLOCK]; 3];
-        for (x, p) in x.iter_mut().zip(src).take(F::ARITY) {
-            // SAFETY: the sources have n elements; n - i < BLOCK.
-            unsafe { std::ptr::copy_nonoverlapping(p.add(i), x.as_mut_ptr(), n - i) };
-        }
-        let y = block(x);
-        // SAFETY: so does the destination.
-        unsafe { std::ptr::copy_nonoverlapping(y.as_ptr(), dst.add(i), n - i) };
     }
 }
 
@@ -289,11 +288,6 @@ unsafe fn run_select<T: Lane, I: Isa>(src: &[*const u8; 3], dst: *mut u8, n: usi
             dst.add(i).cast::<[T; BLOCK]>().write_unaligned(y);
         }
         i += BLOCK;
-    }
-    while i < n {
-        // SAFETY: i < n.
-        unsafe { *dst.add(i) = if *c.add(i) != 0 { *a.add(i) } else { *b.add(i) } };
-        i += 1;
     }
 }
 

@@ -124,7 +124,10 @@ impl Deref for Shape {
 
 impl FromIterator<usize> for Shape {
     fn from_iter<I: IntoIterator<Item = usize>>(iter: I) -> Self {
-        Shape(iter.into_iter().collect())
+        let mut shape = Shape::default();
+        // Less code than SmallVec's own way, of which every caller has a copy.
+        iter.into_iter().for_each(|n| shape.0.push(n));
+        shape
     }
 }
 

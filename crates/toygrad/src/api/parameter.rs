@@ -122,6 +122,12 @@ impl Parameter {
         updates: impl IntoIterator<Item = (&'a Parameter, Value)>,
         with: &[&Value],
     ) -> Result<()> {
+        Parameter::update(updates.into_iter().collect(), with)
+    }
+
+    /// [`set_all`](Parameter::set_all), once for all kinds of iterators.
+    #[track_caller]
+    fn update(updates: Vec<(&Parameter, Value)>, with: &[&Value]) -> Result<()> {
         let at = Location::caller();
         let (mut cells, mut values) = (Vec::new(), Vec::new());
         for (parameter, value) in updates {

@@ -155,7 +155,7 @@ impl Value {
             return self.clone();
         }
         if let Some(x) = self.as_full() {
-            let x = crate::dtype::Data::from_f64(dtype, std::iter::once(x)).get(0);
+            let x = crate::dtype::Data::of_number(dtype, x).get(0);
             return Value::full_at(self.shape().clone(), x, dtype, at);
         }
         Value::apply(

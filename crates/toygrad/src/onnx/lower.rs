@@ -193,7 +193,7 @@ impl<'a> Lowering<'a> {
         if let Some(name) = self.numbers.get(&key) {
             return Ok(name.clone());
         }
-        let data = Arc::new(Data::from_f64(dtype, std::iter::once(x)));
+        let data = Arc::new(Data::of_number(dtype, x));
         let value = Value::from_buffer(data, Shape::scalar(), dtype, at);
         let name = self.array("number", &value)?;
         self.numbers.insert(key, name.clone());

@@ -49,11 +49,14 @@ impl Value {
     /// ```
     #[track_caller]
     pub fn matmul(&self, other: impl Into<Value>) -> Value {
-        let (at, other) = (Location::caller(), other.into());
-        if let Some(e) = failed([self, &other]) {
+        self.matmul_at(&other.into(), Location::caller())
+    }
+
+    fn matmul_at(&self, b: &Value, at: Caller) -> Value {
+        let a = self;
+        if let Some(e) = failed([a, b]) {
             return e;
         }
-        let (a, b) = (self, &other);
         let cannot = |hint: String| {
             let message = format!(
                 "cannot multiply matrices of shapes {} and {}",

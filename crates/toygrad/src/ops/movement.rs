@@ -449,9 +449,12 @@ impl Value {
     /// ```
     #[track_caller]
     pub fn concat<V: Into<Value>>(values: impl IntoIterator<Item = V>, axis: isize) -> Value {
-        let at = Location::caller();
         let values: SmallVec<[Value; 2]> = values.into_iter().map(Into::into).collect();
-        if let Some(e) = failed(&values) {
+        Value::concat_at(&values, axis, Location::caller())
+    }
+
+    fn concat_at(values: &[Value], axis: isize, at: Caller) -> Value {
+        if let Some(e) = failed(values) {
             return e;
         }
         let Some(first) = values.first() else {
@@ -500,20 +503,24 @@ impl Value {
     #[track_caller]
     pub fn stack<V: Into<Value>>(values: impl IntoIterator<Item = V>, axis: isize) -> Value {
         let values: Vec<Value> = values.into_iter().map(Into::into).collect();
-        if let Some(e) = failed(&values) {
+        Value::stacked(&values, axis)
+    }
+
+    #[track_caller]
+    fn stacked(values: &[Value], axis: isize) -> Value {
+        if let Some(e) = failed(values) {
             return e;
         }
-        let inputs: Vec<&Value> = values.iter().collect();
-        if let Some(odd) = inputs.iter().find(|v| v.shape() != inputs[0].shape()) {
+        if let Some(odd) = values.iter().find(|v| v.shape() != values[0].shape()) {
             let message = format!(
                 "cannot stack shapes {} and {}",
-                inputs[0].shape(),
+                values[0].shape(),
                 odd.shape()
             );
             return mistake(
                 Location::caller(),
                 message,
-                &[("first", inputs[0]), ("other", odd)],
+                &[("first", &values[0]), ("other", odd)],
                 None,
             );
         }

@@ -62,17 +62,17 @@ macro_rules! reductions {
             #[track_caller]
             pub fn $all(&self $(, $p: $t)*) -> Value {
                 let axes = Axes((0..self.rank() as isize).collect());
-                reduce(self, stringify!($all), axes, Keep::No, Location::caller(), |x, axes, at| $f(x, axes, at $(, $p)*))
+                reduce(self, stringify!($all), axes, Keep::No, Location::caller(), &|x, axes, at| $f(x, axes, at $(, $p)*))
             }
             #[doc = concat!("[`", stringify!($all), "`](Value::", stringify!($all), ") over the axes named, which go away.")]
             #[track_caller]
             pub fn $axis(&self, axes: impl Into<Axes> $(, $p: $t)*) -> Value {
-                reduce(self, stringify!($axis), axes.into(), Keep::No, Location::caller(), |x, axes, at| $f(x, axes, at $(, $p)*))
+                reduce(self, stringify!($axis), axes.into(), Keep::No, Location::caller(), &|x, axes, at| $f(x, axes, at $(, $p)*))
             }
             #[doc = concat!("[`", stringify!($all), "`](Value::", stringify!($all), ") over the axes named, which stay with length 1.")]
             #[track_caller]
             pub fn $keep(&self, axes: impl Into<Axes> $(, $p: $t)*) -> Value {
-                reduce(self, stringify!($keep), axes.into(), Keep::Yes, Location::caller(), |x, axes, at| $f(x, axes, at $(, $p)*))
+                reduce(self, stringify!($keep), axes.into(), Keep::Yes, Location::caller(), &|x, axes, at| $f(x, axes, at $(, $p)*))
             }
         )*}
     };
@@ -87,7 +87,7 @@ fn reduce(
     axes: Axes,
     keep: Keep,
     at: Caller,
-    f: impl FnOnce(&Value, &Positions, Caller) -> Value,
+    f: &dyn Fn(&Value, &Positions, Caller) -> Value,
 ) -> Value {
     let axes = match x.axes_at(name, &axes, at) {
         Ok(axes) => axes,

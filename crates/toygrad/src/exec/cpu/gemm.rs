@@ -442,6 +442,7 @@ unsafe fn product<T: Real, V: Vector<T>, const H: usize>(p: &Product<T>, scratch
                             add: p.add || first > 0,
                         };
                         match H {
+                            2 => of_height!(T, V, s, 1 2),
                             6 => of_height!(T, V, s, 1 2 3 4 5 6),
                             _ => of_height!(T, V, s, 1 2 3 4 5 6 7 8),
                         }
@@ -521,7 +522,7 @@ unsafe fn pack_strips<T: Real, const H: usize>(
 
 /// The loop of one vector type, compiled for its instruction set.
 macro_rules! compiled {
-    ($t:ident, $v:ty, $height:literal $(, $features:literal)?) => {{
+    ($t:ident, $v:ty, $height:expr $(, $features:literal)?) => {{
         $(#[target_feature(enable = $features)])?
         unsafe fn compiled(p: &Product<$t>, scratch: *mut $t) {
             // SAFETY: the caller's promise.
@@ -530,6 +531,10 @@ macro_rules! compiled {
         compiled
     }};
 }
+
+/// How many rows the portable loop's strips have. Machines of x86-64 without AVX2 are few and old:
+/// less code for them.
+const PORTABLE_HEIGHT: usize = if cfg!(target_arch = "x86_64") { 2 } else { 6 };
 
 macro_rules! real {
     ($($t:ident: $avx2:ident $avx512:ident $portable:ty;)*) => {$(
@@ -543,7 +548,7 @@ macro_rules! real {
                     Level::Avx512 => {
                         compiled!($t, std::arch::x86_64::$avx512, 8, "avx512f,avx2,fma")
                     }
-                    _ => compiled!($t, $portable, 6),
+                    _ => compiled!($t, $portable, PORTABLE_HEIGHT),
                 }
             }
         }

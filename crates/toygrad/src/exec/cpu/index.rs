@@ -124,11 +124,12 @@ fn strides(dims: &[usize]) -> PerAxis<isize> {
     strides
 }
 
-/// Visits every index of `dims`, with axis `skip` (if any) held at 0.
+/// Visits every index of `dims`, with axis `skip` (if any) held at 0. (One function for all that it
+/// calls: there are many.)
 fn each_index(
     dims: &[usize],
     skip: usize,
-    mut visit: impl FnMut(&[usize]) -> Result<(), Fault>,
+    visit: &mut dyn FnMut(&[usize]) -> Result<(), Fault>,
 ) -> Result<(), Fault> {
     if dims.contains(&0) {
         return Ok(());
@@ -215,7 +216,7 @@ fn gather<T: Scalar>(s: &Single, axis: usize, len: usize, memory: &Memory) -> Re
         strides: &base,
     };
     let mut done = 0;
-    each_index(&s.dims, last, |row| {
+    each_index(&s.dims, last, &mut |row| {
         let (at, start) = (from.offset(row), index.offset(row));
         // SAFETY: positions are checked; views stay inside their buffers; rows come in order.
         unsafe {
@@ -264,7 +265,7 @@ fn scatter_add<T: Scalar>(
     };
     let last = s.dims.len() - 1;
     let n = s.dims[last];
-    each_index(&s.dims, last, |row| {
+    each_index(&s.dims, last, &mut |row| {
         let (from, start, at) = (source.offset(row), index.offset(row), place.offset(row));
         // SAFETY: positions are checked; views stay inside their buffers.
         unsafe {
@@ -301,7 +302,7 @@ fn lines<T: Copy>(
         at: x.at,
         strides: out,
     };
-    let never = each_index(&s.dims, axis, |index| {
+    let never = each_index(&s.dims, axis, &mut |index| {
         visit(x, x.offset(index), place.offset(index));
         Ok(())
     });

@@ -6,6 +6,7 @@ use crate::compile::program::{BufferSpec, Cut, Fold, Load, Loop, Number, Program
 use crate::compile::view::{PerAxis, Walk};
 use crate::dtype::DType;
 use crate::graph::Reduction;
+use crate::lanes::BLOCK;
 use smallvec::SmallVec;
 use std::cell::RefCell;
 use std::mem::MaybeUninit;
@@ -65,8 +66,7 @@ pub(super) fn cut(l: &Loop, buffers: &[BufferSpec]) -> Cut {
         .get(1..)
         .map_or(1, |d| d.iter().product::<usize>())
         .max(1);
-    let unit = unit(l);
-    let tile = TILE / unit * unit;
+    let tile = tile(l);
     let whole_rows = row <= ROWS;
     let apart = |f: &Fold| whole_rows && apart(f, l);
     let keep = l.folds.iter().any(apart);
@@ -126,7 +126,7 @@ fn cut_into(
     Cut {
         chunk,
         chunks,
-        tile: TILE / unit * unit,
+        tile: tile(l),
         once: l.loads.iter().map(once).collect(),
         copies: l.folds.iter().map(copy).collect(),
         fetch: false,
@@ -140,6 +140,16 @@ fn period(l: &Loop, load: &Load) -> usize {
     let strides = &load.from.view.strides;
     let outer = strides.iter().take_while(|s| **s == 0).count();
     l.dims[outer..].iter().product::<usize>().max(1)
+}
+
+/// Elements of a tile: a multiple of the unit, of whole blocks if that many fit.
+fn tile(l: &Loop) -> usize {
+    let unit = unit(l);
+    let blocks = unit * BLOCK >> unit.trailing_zeros().min(BLOCK.ilog2());
+    match TILE / blocks {
+        0 => TILE / unit * unit,
+        n => n * blocks,
+    }
 }
 
 /// What tiles are a multiple of.
@@ -285,7 +295,7 @@ fn chunks(l: &Loop, memory: &Memory, range: Range<usize>, targets: &Targets) {
                 Number::Known(x) => x,
                 Number::Bound(slot) => memory.bound.numbers[slot as usize],
             };
-            fill(at[r as usize], x, dtype, first);
+            fill(at[r as usize], x, dtype, first.next_multiple_of(BLOCK));
         }
         for (load, _) in l.loads.iter().zip(&cut.once).filter(|(_, once)| **once) {
             gather(load, memory, start, first, at[load.register as usize]);
@@ -309,9 +319,12 @@ fn chunks(l: &Loop, memory: &Memory, range: Range<usize>, targets: &Targets) {
             }
             while tile < end {
                 let n = cut.tile.min(end - tile);
+                // Code runs over whole blocks: registers have room for them, arrays have not.
+                let lanes = n.next_multiple_of(BLOCK);
+                let stretch = |walk: &Walk| walk.stretch(tile, n).filter(|_| n == lanes);
                 for (load, _) in l.loads.iter().zip(&cut.once).filter(|(_, once)| !**once) {
                     let r = load.register as usize;
-                    at[r] = match load.walk.stretch(tile, n) {
+                    at[r] = match stretch(&load.walk) {
                         Some(offset) => memory.at(load.from.buffer, offset, load.dtype.size()),
                         None => {
                             gather(load, memory, tile, n, register(r));
@@ -320,7 +333,7 @@ fn chunks(l: &Loop, memory: &Memory, range: Range<usize>, targets: &Targets) {
                     };
                 }
                 for (s, _) in l.stores.iter().zip(&direct).filter(|(_, d)| **d) {
-                    at[s.register as usize] = match s.walk.stretch(tile, n) {
+                    at[s.register as usize] = match stretch(&s.walk) {
                         Some(offset) => memory.at(s.to.buffer, offset, s.dtype.size()),
                         None => register(s.register as usize),
                     };
@@ -339,12 +352,12 @@ fn chunks(l: &Loop, memory: &Memory, range: Range<usize>, targets: &Targets) {
                 for i in &l.code {
                     ahead.fetch();
                     let from = i.from.map(|r| at[r as usize].cast_const());
-                    // SAFETY: registers have TILE lanes of any dtype; arrays have n more elements at
-                    // this tile. The destination is a register or an array of its own.
-                    unsafe { (i.lanes)(&from, at[i.to as usize], n) };
+                    // SAFETY: registers have TILE lanes of any dtype, and arrays stand here only for
+                    // as many. The destination is a register or an array of its own.
+                    unsafe { (i.lanes)(&from, at[i.to as usize], lanes) };
                 }
                 for (s, direct) in l.stores.iter().zip(&direct) {
-                    if !direct || s.walk.stretch(tile, n).is_none() {
+                    if !direct || stretch(&s.walk).is_none() {
                         scatter(at[s.register as usize], s, memory, tile, n);
                     }
                 }
