@@ -338,7 +338,7 @@ unsafe fn tile<T: Real, V: Vector<T>, const H: usize, const N: usize>(
             }
             return;
         }
-        let mut block = [T::ZERO; 8 * 32];
+        let mut block = [T::ZERO; 12 * 32];
         for (i, sum) in sum.iter().enumerate() {
             for (j, sum) in sum.iter().enumerate() {
                 sum.store(block.as_mut_ptr().add((i * N + j) * V::LANES));
@@ -386,6 +386,9 @@ unsafe fn product<T: Real, V: Vector<T>, const H: usize>(p: &Product<T>, scratch
     let width = 2 * V::LANES;
     let most = WIDE / size_of::<T>();
     let reads_a = p.reads_a();
+    // With a single register's columns, high strips take longer. (Packed ones are H high.)
+    let narrow = reads_a && p.columns <= V::LANES;
+    let height = if narrow { H.min(8) } else { H };
     for (first, depth) in parts(p.depth, DEPTH) {
         for left in (0..p.columns).step_by(most) {
             let columns = most.min(p.columns - left);
@@ -410,7 +413,7 @@ unsafe fn product<T: Real, V: Vector<T>, const H: usize>(p: &Product<T>, scratch
                         pack_strips::<T, H>(a, rows, depth, scratch);
                     }
                     // Strips are `parts`: first the higher ones, then those with a row less.
-                    let strips = rows.div_ceil(H);
+                    let strips = rows.div_ceil(height);
                     let (short, longer) = (rows / strips, rows % strips);
                     let (panels, apart, step) = match reads_b {
                         true => (b.at, width, b.row as usize),
@@ -444,7 +447,7 @@ unsafe fn product<T: Real, V: Vector<T>, const H: usize>(p: &Product<T>, scratch
                         match H {
                             2 => of_height!(T, V, s, 1 2),
                             6 => of_height!(T, V, s, 1 2 3 4 5 6),
-                            _ => of_height!(T, V, s, 1 2 3 4 5 6 7 8),
+                            _ => of_height!(T, V, s, 1 2 3 4 5 6 7 8 9 10 11 12),
                         }
                     }
                 }
@@ -546,7 +549,7 @@ macro_rules! real {
                     Level::Avx2 => compiled!($t, std::arch::x86_64::$avx2, 6, "avx2,fma"),
                     #[cfg(target_arch = "x86_64")]
                     Level::Avx512 => {
-                        compiled!($t, std::arch::x86_64::$avx512, 8, "avx512f,avx2,fma")
+                        compiled!($t, std::arch::x86_64::$avx512, 12, "avx512f,avx2,fma")
                     }
                     _ => compiled!($t, $portable, PORTABLE_HEIGHT),
                 }

@@ -145,7 +145,7 @@ fn period(l: &Loop, load: &Load) -> usize {
 /// Elements of a tile: a multiple of the unit, of whole blocks if that many fit.
 fn tile(l: &Loop) -> usize {
     let unit = unit(l);
-    let blocks = unit * BLOCK >> unit.trailing_zeros().min(BLOCK.ilog2());
+    let blocks = (unit * BLOCK) >> unit.trailing_zeros().min(BLOCK.ilog2());
     match TILE / blocks {
         0 => TILE / unit * unit,
         n => n * blocks,
