@@ -67,19 +67,21 @@ impl Groups {
     fn find(program: &Program) -> Groups {
         let uses = Uses::new(program);
         let (mut found, mut at) = (vec![], 0);
+        let mut here = best(program, at, &uses);
         while at < program.kernels.len() {
-            let Some(group) = best(program, at, &uses) else {
-                at += 1;
-                continue;
-            };
             // A kernel that the next ones do without may be all that keeps more from joining them.
             let next = best(program, at + 1, &uses);
-            if next.is_some_and(|next| next.kept >= group.kept) {
-                at += 1;
-                continue;
+            match here {
+                Some(group) if next.is_none_or(|next| next.kept < group.kept) => {
+                    found.push((at, group));
+                    at += group.kernels;
+                    here = best(program, at, &uses);
+                }
+                _ => {
+                    at += 1;
+                    here = next;
+                }
             }
-            found.push((at, group));
-            at += group.kernels;
         }
         Groups { found, uses }
     }
@@ -119,11 +121,12 @@ impl Groups {
         let reads = |k: &usize| program.kernels[*k].reads().contains(&buffer);
         let later: Vec<usize> = (group.end..program.kernels.len()).filter(reads).collect();
         let &first = later.first()?;
+        let tiled = |&k: &usize| !outer_extents(&program.kernels[k]).is_empty();
         let written = |b: &u32| {
             let writes = |k: &Kernel| k.writes().contains(b);
             self.uses.over.contains(b) || program.kernels[at..].iter().any(writes)
         };
-        if inputs.iter().any(written) {
+        if inputs.iter().any(written) || !later.iter().all(tiled) {
             return None;
         }
         let mut again = l.clone();
