@@ -168,18 +168,16 @@ impl Uses {
             }
         }
         let in_place = |o: &Output| match *o {
-            Output::Made { n, in_place } => {
-                in_place.map(|slot| [Place::Output(n), Place::Input(slot)])
-            }
+            Output::Made { n, in_place } => in_place.map(|slot| (n, slot)),
             Output::Input(_) => None,
         };
-        let places: Vec<Place> = program
-            .outputs
-            .iter()
-            .filter_map(in_place)
-            .flatten()
-            .collect();
-        let over = |b: &u32| places.contains(&program.buffers[*b as usize].place);
+        let pairs = program.outputs.iter().filter_map(in_place);
+        let (outputs, slots): (BTreeSet<u32>, BTreeSet<u32>) = pairs.unzip();
+        let over = |b: &u32| match program.buffers[*b as usize].place {
+            Place::Output(n) => outputs.contains(&n),
+            Place::Input(slot) => slots.contains(&slot),
+            Place::Arena(_) | Place::Tile => false,
+        };
         Uses {
             over: (0..program.buffers.len() as u32).filter(over).collect(),
             of,

@@ -8,6 +8,7 @@ mod gemm;
 mod index;
 mod loops;
 mod matmul;
+mod rows;
 mod scalars;
 mod threads;
 mod tiled;
