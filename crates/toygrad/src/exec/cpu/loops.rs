@@ -425,6 +425,7 @@ fn identity(f: &Fold) -> f64 {
 }
 
 /// `n` elements of the same number, converted as a cast does it.
+#[inline]
 pub(super) fn fill(to: *mut u8, x: f64, dtype: DType, n: usize) {
     // SAFETY: the caller's buffer or register has n elements of the dtype.
     unsafe {
