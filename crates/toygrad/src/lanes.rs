@@ -19,7 +19,7 @@ pub type Lanes = unsafe fn(src: &[*const u8; 3], dst: *mut u8, n: usize);
 ///
 /// # Safety
 /// The pointers are valid for these elements and do not overlap.
-pub type Combining =
+pub(crate) type Combining =
     unsafe fn(src: *const u8, dst: *mut u8, len: usize, count: usize, apart: isize);
 
 /// The instruction sets that loops are compiled for.
@@ -155,8 +155,8 @@ fn block_apart() {
     std::sync::atomic::compiler_fence(std::sync::atomic::Ordering::SeqCst);
 }
 
-/// Every line is compiled for each formula, dtype and level, closures and iterators too: there are
-/// none.
+/// Every line is compiled for each formula, dtype and level, and so are closures and the adaptors of
+/// iterators: where lanes are loaded and computed there are none.
 #[inline(always)]
 unsafe fn run<F: Formula<T>, T: Lane, I: Isa>(src: &[*const u8; 3], dst: *mut u8, n: usize) {
     let src: [*const T; 3] = [src[0].cast(), src[1].cast(), src[2].cast()];
@@ -587,16 +587,8 @@ unsafe fn run_across<C: Combine<T>, T: Lane, I: Isa>(
         };
     }
     match len {
-        0..4 => {
-            for _ in 0..count {
-                for i in 0..len {
-                    // SAFETY: as above.
-                    unsafe { *dst.add(i) = C::combine(*dst.add(i), *src.add(i)) };
-                }
-                src = src.wrapping_add(len);
-                dst = dst.wrapping_offset(apart);
-            }
-        }
+        0 => {}
+        1..4 => blocks!(1),
         4..8 => blocks!(4),
         8..BLOCK => blocks!(8),
         _ => blocks!(BLOCK),

@@ -88,8 +88,8 @@ impl Groups {
 
     /// The group that a kernel is in: from which kernel to which.
     fn around(&self, kernel: usize) -> Option<Range<usize>> {
-        let ranges = self.found.iter().map(|&(at, g)| at..at + g.kernels);
-        ranges.into_iter().find(|r| r.contains(&kernel))
+        let mut ranges = self.found.iter().map(|&(at, g)| at..at + g.kernels);
+        ranges.find(|r| r.contains(&kernel))
     }
 
     /// Whether there need only be a tile of a buffer.

@@ -387,8 +387,10 @@ unsafe fn product<T: Real, V: Vector<T>, const H: usize>(p: &Product<T>, scratch
     let most = WIDE / size_of::<T>();
     let reads_a = p.reads_a();
     // With a single register's columns, high strips take longer. (Packed ones are H high.)
-    let narrow = reads_a && p.columns <= V::LANES;
-    let height = if narrow { H.min(8) } else { H };
+    let height = match reads_a && p.columns <= V::LANES {
+        true => H.min(8),
+        false => H,
+    };
     for (first, depth) in parts(p.depth, DEPTH) {
         for left in (0..p.columns).step_by(most) {
             let columns = most.min(p.columns - left);

@@ -145,8 +145,6 @@ unsafe fn put(to: *mut u8, x: f64, dtype: DType) {
     match dtype {
         // SAFETY: the caller's promise.
         DType::F64 => unsafe { *to.cast::<f64>() = x },
-        // SAFETY: as above.
-        DType::F32 => unsafe { *to.cast::<f32>() = x as f32 },
         _ => loops::fill(to, x, dtype, 1),
     }
 }
