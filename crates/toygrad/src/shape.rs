@@ -3,10 +3,14 @@
 use smallvec::SmallVec;
 use std::fmt;
 use std::ops::Deref;
+use std::sync::Arc;
 
 /// The lengths of a [`Value`](crate::Value)'s axes; `[]` is a scalar.
 #[derive(Clone, PartialEq, Eq, Hash, Default)]
-pub struct Shape(SmallVec<[usize; 4]>);
+pub struct Shape(
+    /// `None` for a scalar. (Shared, as most nodes have the shape of their input, and are to be small.)
+    Option<Arc<[usize]>>,
+);
 
 impl Shape {
     /// The shape of a scalar.
@@ -29,8 +33,8 @@ impl Shape {
             n.checked_mul(d.max(1))
                 .filter(|&n| n <= Shape::MAX_ELEMENTS)
         };
-        let n = self.0.iter().try_fold(1usize, fits)?;
-        match self.0.contains(&0) {
+        let n = self.iter().try_fold(1usize, fits)?;
+        match self.contains(&0) {
             _ if self.rank() > Shape::MAX_RANK => None,
             true => Some(0),
             false => Some(n),
@@ -41,12 +45,12 @@ impl Shape {
     ///
     /// Every shape inside a [`Value`](crate::Value) has been checked, so the product fits.
     pub fn elements(&self) -> usize {
-        self.0.iter().product()
+        self.iter().product()
     }
 
     /// The number of axes.
     pub fn rank(&self) -> usize {
-        self.0.len()
+        self.len()
     }
 
     /// Row-major strides, in elements.
@@ -55,30 +59,30 @@ impl Shape {
         let mut step = 1isize;
         for axis in (0..self.rank()).rev() {
             strides[axis] = step;
-            step = step.wrapping_mul(self.0[axis].max(1) as isize);
+            step = step.wrapping_mul(self[axis].max(1) as isize);
         }
         strides
     }
 
     /// A copy with `axis` set to `len`.
     pub(crate) fn with(&self, axis: usize, len: usize) -> Shape {
-        let mut s = self.clone();
-        s.0[axis] = len;
-        s
+        self.changed(|dims| dims[axis] = len)
     }
 
     /// A copy with an axis of length `len` put in before `axis`.
     pub(crate) fn insert(&self, axis: usize, len: usize) -> Shape {
-        let mut s = self.clone();
-        s.0.insert(axis, len);
-        s
+        self.changed(|dims| dims.insert(axis, len))
     }
 
     /// A copy without `axis`.
     pub(crate) fn remove(&self, axis: usize) -> Shape {
-        let mut s = self.clone();
-        s.0.remove(axis);
-        s
+        self.changed(|dims| _ = dims.remove(axis))
+    }
+
+    fn changed(&self, change: impl FnOnce(&mut SmallVec<[usize; 4]>)) -> Shape {
+        let mut dims = SmallVec::from_slice(self);
+        change(&mut dims);
+        Shape::from(&dims[..])
     }
 
     /// The shape that both broadcast to: axes are aligned at the end, and equal or 1.
@@ -86,10 +90,8 @@ impl Shape {
         let rank = self.rank().max(other.rank());
         (0..rank)
             .map(|i| {
-                let a = (i + self.rank()).checked_sub(rank).map_or(1, |k| self.0[k]);
-                let b = (i + other.rank())
-                    .checked_sub(rank)
-                    .map_or(1, |k| other.0[k]);
+                let a = (i + self.rank()).checked_sub(rank).map_or(1, |k| self[k]);
+                let b = (i + other.rank()).checked_sub(rank).map_or(1, |k| other[k]);
                 match (a, b) {
                     _ if a == b => Some(a),
                     (1, n) | (n, 1) => Some(n),
@@ -118,28 +120,28 @@ pub(crate) fn resolve(axis: isize, rank: usize) -> Option<usize> {
 impl Deref for Shape {
     type Target = [usize];
     fn deref(&self) -> &[usize] {
-        &self.0
+        self.0.as_deref().unwrap_or_default()
     }
 }
 
 impl FromIterator<usize> for Shape {
     fn from_iter<I: IntoIterator<Item = usize>>(iter: I) -> Self {
-        let mut shape = Shape::default();
+        let mut dims: SmallVec<[usize; 4]> = SmallVec::new();
         // Less code than SmallVec's own way, of which every caller has a copy.
-        iter.into_iter().for_each(|n| shape.0.push(n));
-        shape
+        iter.into_iter().for_each(|n| dims.push(n));
+        Shape::from(&dims[..])
     }
 }
 
 impl From<&[usize]> for Shape {
     fn from(dims: &[usize]) -> Self {
-        Shape(SmallVec::from_slice(dims))
+        Shape((!dims.is_empty()).then(|| Arc::from(dims)))
     }
 }
 
 impl From<Vec<usize>> for Shape {
     fn from(dims: Vec<usize>) -> Self {
-        Shape(SmallVec::from_vec(dims))
+        Shape::from(&dims[..])
     }
 }
 
@@ -151,7 +153,7 @@ impl From<&Shape> for Shape {
 
 impl<const N: usize> From<[usize; N]> for Shape {
     fn from(dims: [usize; N]) -> Self {
-        Shape(SmallVec::from_slice(&dims))
+        Shape::from(&dims[..])
     }
 }
 
@@ -169,7 +171,7 @@ impl From<()> for Shape {
 
 impl fmt::Debug for Shape {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{:?}", &self.0[..])
+        write!(f, "{:?}", &self[..])
     }
 }
 
