@@ -502,16 +502,20 @@ impl<R: Tree> Recorded<R> {
         let made = run.map_err(|fault| out_of_range(fault, self.lookups.get(&fault.origin)))?;
         let made: Vec<Option<Buffer>> = made.into_iter().map(|d| d.map(Arc::new)).collect();
 
+        // All of them before any cell changes: one cell may get what another one held.
+        let buffer = |output: &Output| match *output {
+            Output::Made { n, .. } => made[n as usize].clone(),
+            Output::Input(slot) => match (&held[slot as usize], &self.inputs[slot as usize]) {
+                (Some(buffer), _) => Some(buffer.clone()),
+                (None, Source::Cell(_, Some(i))) => cells[*i].value.known().cloned(),
+                _ => None,
+            },
+        };
+        let outputs = self.program.outputs.iter();
+        let buffers: SmallVec<[Option<Buffer>; 4]> = outputs.map(buffer).collect();
         let (mut results, mut last) = (Vec::new(), Vec::new());
-        for (output, target) in self.program.outputs.iter().zip(&self.roots) {
-            let buffer = match *output {
-                Output::Made { n, .. } => made[n as usize].clone(),
-                Output::Input(slot) => match (&held[slot as usize], &self.inputs[slot as usize]) {
-                    (Some(buffer), _) => Some(buffer.clone()),
-                    (None, Source::Cell(_, Some(i))) => cells[*i].value.known().cloned(),
-                    _ => None,
-                },
-            };
+        let outputs = self.program.outputs.iter().zip(buffers);
+        for ((output, buffer), target) in outputs.zip(&self.roots) {
             let value =
                 |buffer| Value::from_buffer(buffer, target.shape.clone(), target.dtype, target.at);
             match (target.cell, buffer) {

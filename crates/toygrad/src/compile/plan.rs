@@ -1,6 +1,6 @@
 //! Plan: lifetimes of buffers → offsets in one arena, and which results may be written over inputs.
 
-use super::program::{Kernel, Loop, Output, Place, Program, SingleKind};
+use super::program::{Instruction, Kernel, Load, Loop, Output, Place, Program, SingleKind};
 use super::view::View;
 use crate::Shape;
 use std::collections::BTreeMap;
@@ -146,18 +146,26 @@ pub(crate) fn write_over(program: &mut Program, pairs: &[(usize, u32)]) {
     }
 }
 
-/// Makes a loop write buffer `made` over buffer `over`, which it reads: element by element, and only
-/// after the tile has been read. False if it reads elements elsewhere.
+/// Makes a loop write buffer `made` over buffer `over`, which it reads. False if it reads elements
+/// elsewhere, or again after its last instruction: in a fold, or as what another store writes.
 fn defer(l: &mut Loop, made: u32, over: u32) -> bool {
     let shape: Shape = l.dims.iter().copied().collect();
     let alike = |v: &View| v.offset == 0 && v.is_contiguous(&shape);
-    let mut loads = l.loads.iter().filter(|x| x.from.buffer == over);
+    let reads: Vec<&Load> = l.loads.iter().filter(|x| x.from.buffer == over).collect();
+    let is_read = |register: &u16| reads.iter().any(|x| x.register == *register);
     let mut stores = l.stores.iter().filter(|s| s.to.buffer == made);
     let folded = l.folds.iter().any(|f| f.to.buffer == made);
-    let safe = !folded && loads.all(|x| alike(&x.from.view)) && stores.all(|s| alike(&s.to.view));
-    if safe {
-        let stores = l.stores.iter_mut().filter(|s| s.to.buffer == made);
-        stores.for_each(|s| s.deferred = true);
+    let folds = l.folds.iter().map(|f| f.register);
+    let late = l.stores.iter().map(|s| s.register).chain(folds);
+    let alike = reads.iter().all(|x| alike(&x.from.view)) && stores.all(|s| alike(&s.to.view));
+    if folded || late.into_iter().any(|r| is_read(&r)) || !alike {
+        return false;
     }
-    safe
+    let reads = |i: &Instruction| i.from[..i.arity as usize].iter().any(is_read);
+    let last = l.code.iter().rposition(reads);
+    for s in l.stores.iter_mut().filter(|s| s.to.buffer == made) {
+        // Each element is computed when the last instruction has read what it is written over.
+        s.deferred = l.code.iter().position(|i| i.to == s.register) < last;
+    }
+    true
 }

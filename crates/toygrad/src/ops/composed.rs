@@ -72,10 +72,11 @@ impl Value {
             dtype,
             at,
         );
-        match self.known() {
+        match (self.known(), &self.0.op) {
+            // A recorded function is to read what the parameter holds when it runs.
+            (_, Op::Alias(Alias::Cell(_))) | (None, _) => value,
             // Nothing to wait for, so nothing to hold on to.
-            Some(data) => Value::from_buffer(data.clone(), self.shape().clone(), dtype, at),
-            None => value,
+            (Some(data), _) => Value::from_buffer(data.clone(), self.shape().clone(), dtype, at),
         }
     }
 }
