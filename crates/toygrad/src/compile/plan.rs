@@ -8,8 +8,8 @@ use std::collections::BTreeMap;
 /// Arena offsets are multiples of a cache line.
 const ALIGN: usize = 64;
 
-/// Gives every intermediate buffer a place in the arena: first fit among what is free, in the
-/// order of the kernels.
+/// Gives every intermediate buffer a place in the arena, in the order of the kernels: that of one
+/// which a loop reads for the last time while it writes this one, or what fits best of what is free.
 pub(crate) fn plan(program: &mut Program) {
     let n = program.buffers.len();
     let (mut first, mut last) = (vec![usize::MAX; n], vec![0; n]);
@@ -30,8 +30,20 @@ pub(crate) fn plan(program: &mut Program) {
     let mut free = Free::default();
     for i in 0..program.kernels.len() {
         for &b in &starts[i] {
-            let spec = &mut program.buffers[b as usize];
-            spec.place = Place::Arena(free.take(size(spec.len, spec.dtype.size())));
+            let spec = program.buffers[b as usize];
+            let size = size(spec.len, spec.dtype.size());
+            let over = ends[i].iter().position(|&a| {
+                let old = program.buffers[a as usize];
+                let alike = (old.len, old.dtype.size()) == (spec.len, spec.dtype.size());
+                match &mut program.kernels[i] {
+                    Kernel::Loop(l) if alike => defer(l, b, a),
+                    _ => false,
+                }
+            });
+            program.buffers[b as usize].place = match over {
+                Some(at) => program.buffers[ends[i].swap_remove(at) as usize].place,
+                None => Place::Arena(free.take(size)),
+            };
         }
         for &b in &ends[i] {
             let spec = &program.buffers[b as usize];
@@ -154,11 +166,12 @@ fn defer(l: &mut Loop, made: u32, over: u32) -> bool {
     let reads: Vec<&Load> = l.loads.iter().filter(|x| x.from.buffer == over).collect();
     let is_read = |register: &u16| reads.iter().any(|x| x.register == *register);
     let mut stores = l.stores.iter().filter(|s| s.to.buffer == made);
-    let folded = l.folds.iter().any(|f| f.to.buffer == made);
+    let folded = l.folds.iter().any(|f| [made, over].contains(&f.to.buffer));
+    let written = l.stores.iter().any(|s| s.to.buffer == over);
     let folds = l.folds.iter().map(|f| f.register);
     let late = l.stores.iter().map(|s| s.register).chain(folds);
     let alike = reads.iter().all(|x| alike(&x.from.view)) && stores.all(|s| alike(&s.to.view));
-    if folded || late.into_iter().any(|r| is_read(&r)) || !alike {
+    if folded || written || late.into_iter().any(|r| is_read(&r)) || !alike {
         return false;
     }
     let reads = |i: &Instruction| i.from[..i.arity as usize].iter().any(is_read);
