@@ -1,4 +1,4 @@
-//! A long training loop holds what it held at its beginning.
+//! A long training loop holds what it held at its beginning, and no more than it needs.
 
 use std::alloc::{GlobalAlloc, Layout, System};
 use std::sync::atomic::{AtomicIsize, Ordering::Relaxed};
@@ -62,5 +62,25 @@ fn training_does_not_grow() -> Result<()> {
     let compiled = || step.call((x.clone(), y.clone()))?.item();
     growth(20, compiled)?;
     assert!(growth(200, compiled)? < 1024, "compiled");
+
+    // In the same test, as all threads are counted.
+    what_parameters_were_made_from_is_freed()
+}
+
+fn what_parameters_were_made_from_is_freed() -> Result<()> {
+    let before = LIVE.load(Relaxed);
+    let w = Parameter::new(
+        Value::from(vec![1.0f32; 1_000_000])
+            .reshape([1000, 1000])
+            .t(),
+    );
+    let sgd = Sgd::new(&w, 0.5);
+    let step = compile(|scale: Value| sgd.minimize(&(&w * scale).sum()));
+    for _ in 0..3 {
+        step.call(Value::from(1.0f32))?;
+    }
+    assert_eq!(w.value().mean().item()?, -0.5);
+    let held = LIVE.load(Relaxed) - before;
+    assert!(held < 5_000_000, "{held} bytes for 4,000,000");
     Ok(())
 }

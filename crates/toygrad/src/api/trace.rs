@@ -461,6 +461,12 @@ impl<R: Tree> Recorded<R> {
                 value.evaluate()?;
                 cell = parameter.lock();
             }
+            // Written in place it would keep what it was made from.
+            if let (false, Some(data)) = (cell.value.inputs().is_empty(), cell.value.known()) {
+                let (shape, dtype) = (cell.value.shape().clone(), cell.value.dtype());
+                let alone = Value::from_buffer(data.clone(), shape, dtype, cell.value.0.at);
+                cell.value = parameter.version_of(alone);
+            }
             cells.push(cell);
         }
         let drawn = random::draw(self.draws);

@@ -12,8 +12,9 @@ use smallvec::SmallVec;
 use std::cell::RefCell;
 use std::ops::Range;
 
-/// Bytes between registers. Not a power of two: registers must not meet in the same cache sets.
-const REGISTER: usize = TILE * 8 + 64;
+/// Bytes between registers. Not a power of two: they must not meet in the same cache sets; nor close
+/// to one: a load of what lies just behind a store, but for pages in between, would wait for it.
+const REGISTER: usize = TILE * 12 + 64;
 
 /// Elements of a row up to which chunks are of whole rows, if that keeps folds apart.
 const ROWS: usize = 32 * 1024;
