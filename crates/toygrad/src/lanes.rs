@@ -155,25 +155,40 @@ fn block_apart() {
     std::sync::atomic::compiler_fence(std::sync::atomic::Ordering::SeqCst);
 }
 
+/// Machines of x86-64 without AVX2 are few and old: their lanes are computed one by one, which
+/// is less code to build for everybody.
+#[inline(always)]
+unsafe fn run<F: Formula<T>, T: Lane, I: Isa>(src: &[*const u8; 3], dst: *mut u8, n: usize) {
+    // SAFETY: the caller's promise.
+    match cfg!(target_arch = "x86_64") && !I::FMA {
+        true => unsafe { run_blocks::<F, T, I, 1>(src, dst, n) },
+        false => unsafe { run_blocks::<F, T, I, BLOCK>(src, dst, n) },
+    }
+}
+
 /// Every line is compiled for each formula, dtype and level, and so are closures and the adaptors of
 /// iterators: where lanes are loaded and computed there are none.
 #[inline(always)]
-unsafe fn run<F: Formula<T>, T: Lane, I: Isa>(src: &[*const u8; 3], dst: *mut u8, n: usize) {
+unsafe fn run_blocks<F: Formula<T>, T: Lane, I: Isa, const N: usize>(
+    src: &[*const u8; 3],
+    dst: *mut u8,
+    n: usize,
+) {
     let src: [*const T; 3] = [src[0].cast(), src[1].cast(), src[2].cast()];
     let dst = dst.cast::<F::Out>();
-    let mut x = [[T::ZERO; BLOCK]; 3];
-    let mut y = [F::Out::ZERO; BLOCK];
+    let mut x = [[T::ZERO; N]; 3];
+    let mut y = [F::Out::ZERO; N];
     let mut i = 0;
-    while i + BLOCK <= n {
+    while i + N <= n {
         block_apart();
         let mut k = 0;
         while k < F::ARITY {
-            // SAFETY: the sources have n elements and i + BLOCK <= n.
-            x[k] = unsafe { src[k].add(i).cast::<[T; BLOCK]>().read_unaligned() };
+            // SAFETY: the sources have n elements and i + N <= n.
+            x[k] = unsafe { src[k].add(i).cast::<[T; N]>().read_unaligned() };
             k += 1;
         }
         k = 0;
-        while k < BLOCK {
+        while k < N {
             y[k] = F::eval::<I>([x[0][k], x[1][k], x[2][k]]);
             k += 1;
         }
@@ -191,8 +206,8 @@ unsafe fn run<F: Formula<T>, T: Lane, I: Isa>(src: &[*const u8; 3], dst: *mut u8
             }
         }
         // SAFETY: so does the destination.
-        unsafe { dst.add(i).cast::<[F::Out; BLOCK]>().write_unaligned(y) };
-        i += BLOCK;
+        unsafe { dst.add(i).cast::<[F::Out; N]>().write_unaligned(y) };
+        i += N;
     }
 }
 
