@@ -73,6 +73,34 @@ fn operands_are_broadcast() {
     }
 }
 
+/// What repeats along some axes is held while it does: over arrays of many tiles, of all lengths.
+#[test]
+fn repeated_operands_are_broadcast() {
+    let mut rng = Rng(13);
+    for case in 0..300 * effort() {
+        let dtype = *rng.pick(&[DType::F32, DType::F64]);
+        let rank = 1 + rng.below(4);
+        let mut shape: Vec<usize> = (0..rank)
+            .map(|_| *rng.pick(&[1, 2, 3, 7, 10, 16, 32, 48]))
+            .collect();
+        // One axis is long.
+        let long = rng.below(rank);
+        shape[long] = *rng.pick(&[63, 64, 500, 512, 1000, 1024, 1537]);
+        while shape.iter().product::<usize>() > 60_000 {
+            let most = (0..rank).filter(|&a| a != long).max_by_key(|&a| shape[a]);
+            shape[most.unwrap_or(long)] = 1 + rng.below(3);
+        }
+        let mut operand = || {
+            let kept = shape.iter().map(|&n| if rng.one_in(2) { 1 } else { n });
+            let kept: Vec<usize> = kept.collect();
+            rng.array(&kept, dtype, (-1.0, 1.0))
+        };
+        let (a, b, c) = (operand(), operand(), operand());
+        let what = format!("case {case}: {} {} {}", a.shape(), b.shape(), c.shape());
+        assert_oracle(&what, &((&a + &b) * &c - a), tolerance(dtype));
+    }
+}
+
 #[test]
 fn mixed_dtypes_are_promoted() {
     for row in ROWS.iter().filter(|row| row.arity() == 2) {

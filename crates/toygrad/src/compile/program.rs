@@ -100,8 +100,9 @@ pub(crate) struct Cut {
     pub chunks: usize,
     /// Elements of a tile.
     pub tile: usize,
-    /// For each load, whether it is the same in every tile.
-    pub once: Vec<bool>,
+    /// For each load: of how many elements the stretches are in which it is the same in every tile;
+    /// 0 if it is not.
+    pub held: Vec<usize>,
     /// For each fold: the bytes of the copy of its buffer that each chunk has, if chunks meet there.
     pub copies: Vec<usize>,
     /// Whether what the next tile reads is fetched ahead.

@@ -153,11 +153,6 @@ impl Walk {
         }
     }
 
-    /// Whether it steps through all of the index space one element at a time.
-    pub fn is_flat(&self) -> bool {
-        matches!(self.strides[..], [] | [1])
-    }
-
     /// The offset of element `start`, if those from there to `start + n` lie side by side.
     #[inline]
     pub fn stretch(&self, start: usize, n: usize) -> Option<isize> {

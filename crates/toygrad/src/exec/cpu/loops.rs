@@ -112,10 +112,12 @@ fn cut_into(
     chunks: usize,
     meet: impl Fn(&Fold) -> bool,
 ) -> Cut {
-    let unit = unit(l);
-    let once = |x: &Load| {
-        let period = period(l, x);
-        unit.is_multiple_of(period) && chunk.is_multiple_of(period) && !x.walk.is_flat()
+    let tile = tile(l);
+    let held = |x: &Load| {
+        let whole = |period: &usize| tile.is_multiple_of(*period) && chunk.is_multiple_of(*period);
+        let mut found = repeats(l, x).into_iter();
+        let found = found.find(|(span, period)| *span > tile && whole(period));
+        found.map_or(0, |(span, _)| span)
     };
     let copy = |f: &Fold| match meet(f) {
         true => (buffers[f.to.buffer as usize].len * f.dtype.size()).next_multiple_of(64),
@@ -124,20 +126,28 @@ fn cut_into(
     Cut {
         chunk,
         chunks,
-        tile: tile(l),
-        once: l.loads.iter().map(once).collect(),
+        tile,
+        held: l.loads.iter().map(held).collect(),
         copies: l.folds.iter().map(copy).collect(),
         fetch: false,
         at: 0,
     }
 }
 
-/// After how many elements of the index space a load begins anew: what repeats along the outer axes
-/// (a bias, a number in memory) is loaded once, if tiles hold it a whole number of times.
-fn period(l: &Loop, load: &Load) -> usize {
+/// In which stretches of the index space a load repeats itself, and after how many elements: along its
+/// outermost axes (a bias, a number in memory) or along inner ones (what each image or each query has
+/// of its own). If tiles hold it a whole number of times, it is loaded once for each stretch.
+fn repeats(l: &Loop, load: &Load) -> [(usize, usize); 2] {
     let strides = &load.from.view.strides;
+    let elements = |axis: usize| l.dims[axis..].iter().product::<usize>().max(1);
     let outer = strides.iter().take_while(|s| **s == 0).count();
-    l.dims[outer..].iter().product::<usize>().max(1)
+    let end = strides.iter().rposition(|s| *s == 0).map_or(0, |a| a + 1);
+    let start = strides[..end].iter().rposition(|s| *s != 0);
+    let start = start.map_or(0, |a| a + 1);
+    [(0, outer), (start, end)].map(|(start, end)| match start < end {
+        true => (elements(start), elements(end)),
+        false => (0, elements(0)),
+    })
 }
 
 /// Elements of a tile: a multiple of the unit, of whole blocks if that many fit.
@@ -152,7 +162,7 @@ fn tile(l: &Loop) -> usize {
 
 /// What tiles are a multiple of.
 fn unit(l: &Loop) -> usize {
-    let periods = l.loads.iter().map(|x| period(l, x));
+    let periods = l.loads.iter().map(|x| repeats(l, x)[0].1);
     periods.filter(|&p| p <= TILE).max().unwrap_or(1)
 }
 
@@ -295,9 +305,9 @@ fn chunks(l: &Loop, memory: &Memory, range: Range<usize>, targets: &Targets) {
             };
             fill(at[r as usize], x, dtype, first.next_multiple_of(BLOCK));
         }
-        for (load, _) in l.loads.iter().zip(&cut.once).filter(|(_, once)| **once) {
-            gather(load, memory, start, first, at[load.register as usize]);
-        }
+        // The stretch of which each load holds what it repeats.
+        const NONE: usize = usize::MAX;
+        let mut held: SmallVec<[usize; 16]> = SmallVec::from_elem(NONE, l.loads.len());
         // A register that code writes and one store takes is written straight to memory.
         let direct: SmallVec<[bool; 8]> = l
             .stores
@@ -320,9 +330,15 @@ fn chunks(l: &Loop, memory: &Memory, range: Range<usize>, targets: &Targets) {
                 // Code runs over whole blocks: registers have room for them, arrays have not.
                 let lanes = n.next_multiple_of(BLOCK);
                 let stretch = |walk: &Walk| walk.stretch(tile, n).filter(|_| n == lanes);
-                for (load, _) in l.loads.iter().zip(&cut.once).filter(|(_, once)| !**once) {
+                for ((load, &span), held) in l.loads.iter().zip(&cut.held).zip(&mut held) {
                     let r = load.register as usize;
-                    at[r] = match stretch(&load.walk) {
+                    let repeated = span > 0 && tile / span == (tile + n - 1) / span;
+                    if repeated && *held == tile / span {
+                        continue;
+                    }
+                    let holds = repeated && n == cut.tile;
+                    *held = if holds { tile / span } else { NONE };
+                    at[r] = match stretch(&load.walk).filter(|_| !repeated) {
                         Some(offset) => memory.at(load.from.buffer, offset, load.dtype.size()),
                         None => {
                             gather(load, memory, tile, n, register(r));
