@@ -58,6 +58,20 @@ fn parameters_are_copied_as_they_are_then() {
     }
 }
 
+/// It would be what the parameter held then, for ever.
+#[test]
+fn a_parameter_cannot_be_read_while_a_function_is_recorded() {
+    let w = Parameter::new([1.0, 2.0]);
+    let read =
+        compile(|x: Value| -> toygrad::Result<Value> { Ok(x * w.value().to_vec::<f64>()?[0]) });
+    assert!(read.call(Value::from(3.0)).and_then(|y| y).is_err());
+    let constant = Value::from([5.0, 7.0]);
+    let read =
+        compile(|x: Value| -> toygrad::Result<Value> { Ok(x * constant.to_vec::<f64>()?[0]) });
+    let y = read.call(Value::from(3.0)).and_then(|y| y);
+    assert_eq!(numbers(&y.expect("a constant")), [15.0]);
+}
+
 #[test]
 fn what_is_written_over_has_been_read() {
     let mut overwritten = 0;

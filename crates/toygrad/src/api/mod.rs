@@ -11,9 +11,9 @@ use crate::compile::graph::{Bindings, Graph, canonical};
 use crate::compile::program::{Output, Place, Program};
 use crate::dtype::{Buffer, Element, read};
 use crate::exec::cpu::{self, Bound, Fault, Slot};
-use crate::graph::Op;
 use crate::graph::build::Origin;
 use crate::graph::walk::Order;
+use crate::graph::{Alias, Op};
 use crate::lanes::Level;
 use crate::{Error, Result, Value};
 use std::cell::Cell;
@@ -101,9 +101,15 @@ pub(crate) fn buffers(values: &[Value]) -> Result<Vec<Buffer>> {
 #[track_caller]
 fn buffer(value: &Value) -> Result<Buffer> {
     match value.known() {
-        Some(buffer) => Ok(buffer.clone()),
-        None => Ok(buffers(std::slice::from_ref(value))?.remove(0)),
+        Some(buffer) if !changes(value) => Ok(buffer.clone()),
+        _ => Ok(buffers(std::slice::from_ref(value))?.remove(0)),
     }
+}
+
+/// Whether a function is being recorded that will read something else there each time: what a
+/// parameter holds then.
+fn changes(value: &Value) -> bool {
+    trace::is_recording() && matches!(value.0.op, Op::Alias(Alias::Cell(_)))
 }
 
 /// [`buffers`]; with `keep`, what the computation must write to memory anyway and a backward pass
@@ -112,7 +118,7 @@ fn buffer(value: &Value) -> Result<Buffer> {
 fn buffers_of(values: &[Value], keep: bool) -> Result<Vec<Buffer>> {
     let missing: Vec<Value> = values
         .iter()
-        .filter(|v| v.known().is_none())
+        .filter(|v| v.known().is_none() || changes(v))
         .cloned()
         .collect();
     if !missing.is_empty() {

@@ -231,9 +231,7 @@ fn version(
         return value;
     }
     let (shape, dtype) = (value.shape().clone(), value.dtype());
-    // What a cell holds now is not what it will hold when a recorded function runs.
-    let changes = trace::is_recording() && matches!(value.0.op, Op::Alias(Alias::Cell(_)));
-    let data = value.known().filter(|_| !changes).cloned();
+    let data = value.known().filter(|_| !super::changes(&value)).cloned();
     // What is computed needs no inputs, and must not keep their graph.
     let inputs: SmallVec<[Value; 2]> = if data.is_some() {
         smallvec![]
