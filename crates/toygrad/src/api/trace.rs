@@ -229,7 +229,8 @@ struct Target {
 /// over planned memory, parameters are updated in place, and a call costs nothing but them.
 ///
 /// Parameters are read and written through their cells at each call; anything else that `f` uses
-/// is recorded as it is at the first call. Asking for a number inside `f` is an error.
+/// is recorded as it is at the first call. Asking for a number inside `f` that depends on
+/// parameters or arguments is an error.
 ///
 /// ```
 /// use toygrad::prelude::*;
@@ -462,10 +463,8 @@ impl<R: Tree> Recorded<R> {
                 cell = parameter.lock();
             }
             // Written in place it would keep what it was made from.
-            if let (false, Some(data)) = (cell.value.inputs().is_empty(), cell.value.known()) {
-                let (shape, dtype) = (cell.value.shape().clone(), cell.value.dtype());
-                let alone = Value::from_buffer(data.clone(), shape, dtype, cell.value.0.at);
-                cell.value = parameter.version_of(alone);
+            if !cell.value.inputs().is_empty() {
+                cell.value = parameter.version_of(cell.value.clone());
             }
             cells.push(cell);
         }

@@ -24,6 +24,7 @@ struct Entry<T> {
 }
 
 impl<T: AsRef<Program>> Cache<T> {
+    /// Holds nothing yet.
     pub const fn new() -> Cache<T> {
         Cache(Mutex::new(Kept {
             entries: HashMap::with_hasher(BuildHasherDefault::new()),

@@ -31,18 +31,17 @@ pub(crate) fn plan(program: &mut Program) {
     for i in 0..program.kernels.len() {
         for &b in &starts[i] {
             let spec = program.buffers[b as usize];
-            let size = size(spec.len, spec.dtype.size());
             let over = ends[i].iter().position(|&a| {
                 let old = program.buffers[a as usize];
                 let alike = (old.len, old.dtype.size()) == (spec.len, spec.dtype.size());
                 match &mut program.kernels[i] {
-                    Kernel::Loop(l) if alike => defer(l, b, a),
+                    Kernel::Loop(l) if alike => write_in_place(l, b, a),
                     _ => false,
                 }
             });
             program.buffers[b as usize].place = match over {
                 Some(at) => program.buffers[ends[i].swap_remove(at) as usize].place,
-                None => Place::Arena(free.take(size)),
+                None => Place::Arena(free.take(size(spec.len, spec.dtype.size()))),
             };
         }
         for &b in &ends[i] {
@@ -142,7 +141,7 @@ pub(crate) fn write_over(program: &mut Program, pairs: &[(usize, u32)]) {
         }
         if last_read == Some(writer) {
             let safe = match &mut program.kernels[writer] {
-                Kernel::Loop(l) => defer(l, made as u32, over as u32),
+                Kernel::Loop(l) => write_in_place(l, made as u32, over as u32),
                 // It reads all that it reads first.
                 Kernel::Scalars(_) => true,
                 _ => false,
@@ -160,7 +159,7 @@ pub(crate) fn write_over(program: &mut Program, pairs: &[(usize, u32)]) {
 
 /// Makes a loop write buffer `made` over buffer `over`, which it reads. False if it reads elements
 /// elsewhere, or again after its last instruction: in a fold, or as what another store writes.
-fn defer(l: &mut Loop, made: u32, over: u32) -> bool {
+fn write_in_place(l: &mut Loop, made: u32, over: u32) -> bool {
     let shape: Shape = l.dims.iter().copied().collect();
     let alike = |v: &View| v.offset == 0 && v.is_contiguous(&shape);
     let reads: Vec<&Load> = l.loads.iter().filter(|x| x.from.buffer == over).collect();
@@ -169,9 +168,9 @@ fn defer(l: &mut Loop, made: u32, over: u32) -> bool {
     let folded = l.folds.iter().any(|f| [made, over].contains(&f.to.buffer));
     let written = l.stores.iter().any(|s| s.to.buffer == over);
     let folds = l.folds.iter().map(|f| f.register);
-    let late = l.stores.iter().map(|s| s.register).chain(folds);
+    let mut late = l.stores.iter().map(|s| s.register).chain(folds);
     let alike = reads.iter().all(|x| alike(&x.from.view)) && stores.all(|s| alike(&s.to.view));
-    if folded || written || late.into_iter().any(|r| is_read(&r)) || !alike {
+    if folded || written || late.any(|r| is_read(&r)) || !alike {
         return false;
     }
     let reads = |i: &Instruction| i.from[..i.arity as usize].iter().any(is_read);

@@ -305,9 +305,8 @@ fn chunks(l: &Loop, memory: &Memory, range: Range<usize>, targets: &Targets) {
             };
             fill(at[r as usize], x, dtype, first.next_multiple_of(BLOCK));
         }
-        // The stretch of which each load holds what it repeats.
-        const NONE: usize = usize::MAX;
-        let mut held: SmallVec<[usize; 16]> = SmallVec::from_elem(NONE, l.loads.len());
+        // Up to which element each register holds what its load repeats.
+        let mut until: SmallVec<[usize; 16]> = SmallVec::from_elem(0, l.loads.len());
         // A register that code writes and one store takes is written straight to memory.
         let direct: SmallVec<[bool; 8]> = l
             .stores
@@ -330,14 +329,14 @@ fn chunks(l: &Loop, memory: &Memory, range: Range<usize>, targets: &Targets) {
                 // Code runs over whole blocks: registers have room for them, arrays have not.
                 let lanes = n.next_multiple_of(BLOCK);
                 let stretch = |walk: &Walk| walk.stretch(tile, n).filter(|_| n == lanes);
-                for ((load, &span), held) in l.loads.iter().zip(&cut.held).zip(&mut held) {
-                    let r = load.register as usize;
-                    let repeated = span > 0 && tile / span == (tile + n - 1) / span;
-                    if repeated && *held == tile / span {
+                for ((load, &span), until) in l.loads.iter().zip(&cut.held).zip(&mut until) {
+                    if tile + n <= *until {
                         continue;
                     }
-                    let holds = repeated && n == cut.tile;
-                    *held = if holds { tile / span } else { NONE };
+                    let r = load.register as usize;
+                    let end = tile.checked_div(span).map_or(0, |i| (i + 1) * span);
+                    let repeated = tile + n <= end;
+                    *until = if repeated && n == cut.tile { end } else { 0 };
                     at[r] = match stretch(&load.walk).filter(|_| !repeated) {
                         Some(offset) => memory.at(load.from.buffer, offset, load.dtype.size()),
                         None => {
