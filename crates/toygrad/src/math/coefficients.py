@@ -18,32 +18,37 @@ import mpmath as m
 mp.dps = 50
 
 
-def remez(g, w, lo, hi, degree, rounds=12, grid=1200):
-    """Coefficients (constant first) minimising max |w * (g - p)| on [lo, hi]."""
+def remez(g, w, lo, hi, degree, below=0, rounds=12, grid=1200):
+    """Coefficients (constant first) minimising max |w * (g - p / q)| on [lo, hi]: those of p, of
+    `degree`, and those of q, of degree `below`, whose constant is 1."""
     lo, hi = mpf(lo), mpf(hi)
-    n = degree + 2
+    n = degree + below + 2
     mid, half = (lo + hi) / 2, (hi - lo) / 2
     # The offset keeps nodes away from zeros of the weight.
     nodes = [mid - half * m.cos(m.pi * (i + mpf("0.013")) / (n - 1 + mpf("0.026"))) for i in range(n)]
     xs = [mid - half * m.cos(m.pi * (j + mpf("0.37")) / (grid + mpf("0.74"))) for j in range(grid + 1)]
     gs = [g(x) for x in xs]
     ws = [w(x) for x in xs]
-    best = None
+    best, q = None, [mpf(1)]
     for _ in range(rounds):
-        a, b = matrix(n, n), matrix(n, 1)
-        for i, x in enumerate(nodes):
-            scale = w(x)
-            for k in range(degree + 1):
-                a[i, k] = scale * x**k
-            a[i, degree + 1] = (-1) ** i
-            b[i] = scale * g(x)
-        sol = lu_solve(a, b)
-        c = [sol[k] for k in range(degree + 1)]
-        rev = c[::-1]
-        es = [wv * (gv - m.polyval(rev, x)) for x, gv, wv in zip(xs, gs, ws)]
+        # Linear where the error is multiplied by the q of before: repeated until both agree.
+        for _ in range(8 if below else 1):
+            a, b = matrix(n, n), matrix(n, 1)
+            for i, x in enumerate(nodes):
+                scale = w(x)
+                b[i] = scale * g(x)
+                for k in range(degree + 1):
+                    a[i, k] = scale * x**k
+                for k in range(1, below + 1):
+                    a[i, degree + k] = -b[i] * x**k
+                a[i, n - 1] = (-1) ** i * m.polyval(q[::-1], x)
+            sol = lu_solve(a, b)
+            p = [sol[k] for k in range(degree + 1)]
+            q = [mpf(1)] + [sol[degree + k] for k in range(1, below + 1)]
+        es = [wv * (gv - m.polyval(p[::-1], x) / m.polyval(q[::-1], x)) for x, gv, wv in zip(xs, gs, ws)]
         worst = max(abs(e) for e in es)
         if best is None or worst < best[0]:
-            best = (worst, c)
+            best = (worst, p, q)
         # One extremum for each run of equal sign.
         peaks = []
         for x, e in zip(xs, es):
@@ -54,10 +59,10 @@ def remez(g, w, lo, hi, degree, rounds=12, grid=1200):
                 peaks.append((x, e))
         while len(peaks) > n:
             peaks.pop(0 if abs(peaks[0][1]) < abs(peaks[-1][1]) else -1)
-        if len(peaks) < n or worst < abs(sol[degree + 1]) * mpf("1.002"):
+        if len(peaks) < n or worst < abs(sol[n - 1]) * mpf("1.002"):
             break
         nodes = [p[0] for p in peaks]
-    return best[1], best[0]
+    return best
 
 
 def root(f):
@@ -111,8 +116,9 @@ sin_g = (root(lambda x: (m.sin(x) / x - 1) / x**2), lambda z: z, TINY, P4)
 cos_g = (root(lambda x: (m.cos(x) - 1 + x * x / 2) / x**4), lambda z: z * z / m.cos(m.sqrt(z)), TINY, P4)
 asin_g = (root(lambda x: (m.asin(x) / x - 1) / x**2), lambda z: z, TINY, mpf("0.2502"))
 atan_g = (root(lambda x: (m.atan(x) / x - 1) / x**2), lambda z: z, TINY, S * S * mpf("1.001"))
-erf_g = (root(lambda x: m.erf(x) / x - 1), root(lambda x: x / m.erf(x)), TINY, mpf("0.2502"))
-lnerfc_g = (lambda a: m.log(m.erfc(a)) / a, lambda a: m.erfc(a) * a / m.erf(a), TINY)
+erf_w = root(lambda x: x / m.erf(x))
+near_g = (root(lambda x: m.erf(x) / x - 1), erf_w, TINY, mpf("0.2502"))
+erf_g = (root(lambda x: m.erf(x) / x), erf_w, TINY)
 log_g = (lambda f: (m.log1p(f) - f + f * f / 2) / f**3, lambda f: f**3 / m.log1p(f), *LOG)
 atanh_g = (root(lambda s: (2 * m.atanh(s) / s - 2) / s**2), lambda z: z / 2, TINY, ATANH_MAX)
 atanh5_g = (root(lambda s: (2 * m.atanh(s) / s - 2 - 2 * s * s / 3) / s**4), lambda z: z * z / 2, TINY, ATANH_MAX)
@@ -128,9 +134,9 @@ TABLES = [
     ("COS", "(cos(x) - 1 + x^2/2) / x^4 in x^2 for |x| <= pi/4", (*cos_g, 2), (*cos_g, 5)),
     ("ASIN", "(asin(x)/x - 1) / x^2 in x^2 for |x| <= 1/2", (*asin_g, 4), (*asin_g, 11)),
     ("ATAN", "(atan(x)/x - 1) / x^2 in x^2 for |x| <= tan(pi/8)", (*atan_g, 4), (*atan_g, 10)),
-    ("ERF", "erf(x)/x - 1 in x^2 for |x| <= 1/2", (*erf_g, 4), (*erf_g, 9)),
-    ("LN_ERFC", "ln erfc(a) / a for 0 <= a <= ERF_MAX",
-     (*lnerfc_g, mpf("3.96"), 8), (*lnerfc_g, mpf("5.96"), 25)),
+    ("ERF_NEAR", "erf(x)/x - 1 in x^2 for |x| <= 1/2", (*near_g, 4), (*near_g, 9)),
+    (("ERF", "ERF_OVER"), "erf(x)/x in x^2 for |x| <= ERF_MAX, a quotient",
+     (*erf_g, mpf("3.93") ** 2, 5, 5), (*erf_g, mpf("5.93") ** 2, 12, 12)),
     ("ERFC", "erfcx(a) (1 + 2a) in (a - ERFC_CENTRE) / (a + ERFC_CENTRE)", cx(C32, "10.2", 10), cx(C64, "27.5", 22)),
 ]
 SINGLE = [
@@ -168,9 +174,11 @@ def float_text(v, t):
 
 
 def emit(spec, t, label):
-    c, err = remez(*spec)
-    print(f"{label:10} {t}  degree {spec[4]:2}  error 2^{float(m.log(err, 2)):.1f}", file=sys.stderr)
-    return "&[" + ", ".join(rust(x, t) for x in c) + "]"
+    """The table or tables of a label, as pairs of name and text."""
+    err, *tables = remez(*spec)
+    labels = (label,) if isinstance(label, str) else label
+    print(f"{labels[0]:10} {t}  degree {spec[4:]}  error 2^{float(m.log(err, 2)):.1f}", file=sys.stderr)
+    return [(l, "&[" + ", ".join(rust(x, t) for x in c) + "]") for l, c in zip(labels, tables)]
 
 
 def bits(x, keep):
@@ -211,18 +219,21 @@ def main():
     print("pub(crate) trait Table: Sized + 'static {")
     for name, _ in constants("f64"):
         print(f"    const {name}: Self;")
-    for name, doc, *_ in TABLES:
-        print(f"    /// `{doc}`.\n    const {name}: &'static [Self];")
+    for names, doc, *_ in TABLES:
+        for name in (names,) if isinstance(names, str) else names:
+            print(f"    /// `{doc}`.\n    const {name}: &'static [Self];")
     print("}\n")
     for t, k in (("f32", 0), ("f64", 1)):
         print(f"impl Table for {t} {{")
         for name, v in constants(t):
             print(f"    const {name}: Self = {rust(v, t)};")
-        for name, doc, *specs in TABLES:
-            print(f"    const {name}: &'static [Self] = {emit(specs[k], t, name)};")
+        for names, doc, *specs in TABLES:
+            for name, table in emit(specs[k], t, names):
+                print(f"    const {name}: &'static [Self] = {table};")
         print("}\n")
     for name, t, doc, spec in SINGLE:
-        print(f"/// `{doc}`.\npub(super) const {name}: &[{t}] = {emit(spec, t, name)};\n")
+        [(_, table)] = emit(spec, t, name)
+        print(f"/// `{doc}`.\npub(super) const {name}: &[{t}] = {table};\n")
     p1, p2, p3 = parts(m.pi / 2, (23, 23, 53))
     print("/// pi/2 in three pieces; a product of the first two with 30 bits is exact.")
     print(f"pub(super) const PIO2: [f64; 3] = [{rust(p1,'f64')}, {rust(p2,'f64')}, {rust(p3,'f64')}];\n")

@@ -1,24 +1,23 @@
 //! The error function and the gamma family.
 
 use super::coefficients::{EULER_MACLAURIN, LGAMMA2, PSI, STIRLING};
-use super::exp::{exp, exp_pair, exp_parts, expm1_over, ln, ln_pair, log1p, scale};
+use super::exp::{exp, exp_pair, exp_parts, ln, ln_pair, log1p, scale};
 use super::trig::{cos_kernel, sin_kernel};
 use super::{Float, Isa, Real, Table, fast_two_sum, pick, poly, round, trunc, two_product};
 use core::f64::consts::PI;
 
 #[inline(always)]
 fn erf_near<T: Real, I: Isa>(x: T) -> T {
-    x.fma::<I>(poly::<T, I>(x * x, T::ERF), x)
+    x.fma::<I>(poly::<T, I>(x * x, T::ERF_NEAR), x)
 }
 
-/// `1 - e^(-g)`, `g = -ln erfc(x)`: a polynomial, and `expm1` keeps the
-/// accuracy near zero.
+/// `x p(x^2) / q(x^2)`: all coefficients are positive, so nothing cancels.
 #[inline(always)]
 pub(super) fn erf<T: Real, I: Isa>(x: T) -> T {
-    let a = x.abs();
-    let a = pick(a > T::ERF_MAX, T::ERF_MAX, a);
-    let v = -expm1_over::<T, I>(a * poly::<T, I>(a, T::LN_ERFC), 0);
-    v.copysign(x)
+    let (a, one) = (x.abs(), T::of(1.0));
+    let z = a * a;
+    let v = a * poly::<T, I>(z, T::ERF) / poly::<T, I>(z, T::ERF_OVER);
+    pick((a >= T::ERF_MAX) | (v > one), one, v).copysign(x)
 }
 
 /// `erfc(a) = e^(-a^2) erfcx(a)` for `a >= 0`. `erfcx(a) (1 + 2a)` is smooth
