@@ -1,7 +1,7 @@
 //! Programs of backward passes, found by the structure of the forward graph alone: a graph like one
 //! that was differentiated before is not differentiated again.
 
-use super::graph::{Bindings, Canonical, encode, stream};
+use super::graph::{Bindings, Canonical, encode, positions, stream};
 use super::program::Program;
 use crate::Shape;
 use crate::graph::walk::Order;
@@ -37,9 +37,7 @@ impl<'a> Forward<'a> {
                     Op::Alias(Alias::Custom(_)) => says = false,
                     Op::Apply(kind) => encode(kind, &mut key),
                 }
-                for at in inputs {
-                    key.push(u64::from(at) << 8 | 0xff);
-                }
+                positions(inputs, &mut key);
                 let flags = [
                     node.known().is_some(),
                     node.0.weak,

@@ -149,10 +149,8 @@ pub(crate) fn canonical(
                 }
                 Op::Apply(kind) => {
                     encode(kind, key);
-                    for x in node.inputs() {
-                        let at = c.order.position(x).unwrap_or(i);
-                        key.push(u64::from(c.same[at]) << 8 | 0xff);
-                    }
+                    let at = |x: &Value| c.same[c.order.position(x).unwrap_or(i)];
+                    positions(node.inputs().iter().map(at), key);
                 }
             }
         }
@@ -251,6 +249,20 @@ pub(super) fn encode(kind: &Kind, key: &mut Vec<u64>) {
                 key.extend([*axis as u64, *size as u64, *step as u64, *dilation as u64]);
             }
         },
+    }
+}
+
+/// The positions of a node's inputs as words of a key: those of two in one word, if it has room.
+pub(super) fn positions(mut inputs: impl Iterator<Item = u32>, key: &mut Vec<u64>) {
+    let one = |at: u32| u64::from(at) << 8 | 0xff;
+    while let Some(a) = inputs.next() {
+        match inputs.next() {
+            Some(b) if (a | b) >> 28 == 0 => {
+                key.push(u64::from(a) << 36 | u64::from(b) << 8 | 0xfb);
+            }
+            Some(b) => key.extend([one(a), one(b)]),
+            None => key.push(one(a)),
+        }
     }
 }
 

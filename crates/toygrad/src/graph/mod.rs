@@ -465,11 +465,15 @@ impl OperationError {
 /// Long chains are freed in a loop: recursion would overflow the stack.
 impl Drop for Node {
     fn drop(&mut self) {
-        if self.inputs.iter().all(|i| Arc::strong_count(&i.0) > 1) {
+        let goes_on = |node: &Node| node.inputs.iter().any(|i| Arc::strong_count(&i.0) == 1);
+        if !goes_on(self) {
             return;
         }
         let mut stack: Vec<Value> = self.inputs.drain(..).collect();
         while let Some(mut value) = stack.pop() {
+            if !goes_on(&value.0) {
+                continue;
+            }
             // Emptied where it is (its own drop finds nothing to do then), not moved out.
             if let Some(node) = Arc::get_mut(&mut value.0) {
                 stack.extend(node.inputs.drain(..));

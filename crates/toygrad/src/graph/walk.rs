@@ -40,6 +40,8 @@ impl<'a> Order<&'a Value> {
         let mut stack: Vec<(&Value, u32)> = Vec::new();
         const OPEN: u32 = u32::MAX;
         let seen = |v: &Value| v.0.walk.load(Relaxed) == walk;
+        // All are looked at, so that the memory of one is on its way while another's is waited for.
+        let ready = |v: &Value| v.inputs().iter().fold(true, |all, i| all & seen(i));
         for root in roots {
             if seen(root) {
                 continue;
@@ -47,22 +49,28 @@ impl<'a> Order<&'a Value> {
             root.0.walk.store(walk, Relaxed);
             stack.push((root, if stop(root) { OPEN } else { 0 }));
             while let Some((value, next)) = stack.last_mut() {
-                match value.0.inputs.get(*next as usize) {
+                let done = match value.inputs().get(*next as usize) {
                     Some(input) => {
                         *next += 1;
-                        if !seen(input) {
-                            input.0.walk.store(walk, Relaxed);
-                            let done = input.0.inputs.is_empty() || stop(input);
-                            stack.push((input, if done { OPEN } else { 0 }));
+                        if seen(input) {
+                            continue;
                         }
+                        input.0.walk.store(walk, Relaxed);
+                        if !ready(input) && !stop(input) {
+                            stack.push((input, 0));
+                            continue;
+                        }
+                        input
                     }
                     None => {
-                        value.0.position.store(nodes.len() as u32, Relaxed);
-                        visit(value, Positions(value.inputs().iter()));
-                        nodes.push(value);
+                        let value = *value;
                         stack.pop();
+                        value
                     }
-                }
+                };
+                done.0.position.store(nodes.len() as u32, Relaxed);
+                visit(done, Positions(done.inputs().iter()));
+                nodes.push(done);
             }
         }
         Order {
