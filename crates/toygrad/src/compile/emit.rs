@@ -157,7 +157,10 @@ impl<'a> Emitter<'a> {
                     n,
                     left,
                     right,
-                    out,
+                    out: Operand {
+                        buffer: out,
+                        view: View::contiguous(&node.shape),
+                    },
                     first: !std::mem::replace(&mut self.begun[to as usize], true),
                 });
             }

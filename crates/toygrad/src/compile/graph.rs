@@ -283,7 +283,7 @@ impl Canonical<'_> {
                 Op::Leaf(Leaf::Full(_)) => GraphOp::Number(next(&mut numbers)),
                 Op::Leaf(Leaf::Random { .. }) => GraphOp::Random(next(&mut streams)),
                 Op::Leaf(_) => GraphOp::Input(next(&mut slots)),
-                Op::Alias(Alias::Cell(_) | Alias::Detach | Alias::Custom(_)) => {
+                Op::Alias(_) => {
                     number[i] = number[self.same[i] as usize];
                     continue;
                 }

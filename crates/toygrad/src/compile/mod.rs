@@ -1,9 +1,11 @@
 //! The compiler: Values → Program, in a few separate passes over plain data.
 //!
-//! canonicalise (number the graph, look up the kept Program) → simplify → fuse → recompute → tile → plan memory.
+//! canonicalise (number the graph, look up the kept Program) → simplify → fuse → recompute → elide copies →
+//! tile → plan memory.
 
 pub(crate) mod backward;
 pub(crate) mod cache;
+mod copies;
 mod emit;
 mod fuse;
 pub(crate) mod graph;
@@ -24,6 +26,7 @@ use program::Program;
 pub(crate) fn compile(graph: &Graph, over: &[(usize, u32)], level: Level) -> Program {
     let graph = simplify::simplify(graph);
     let mut program = fuse::fuse(graph, level);
+    copies::elide(&mut program);
     plan::write_over(&mut program, over);
     tiling::tile(&mut program);
     plan::plan(&mut program);

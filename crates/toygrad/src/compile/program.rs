@@ -238,7 +238,7 @@ impl Lined {
     }
 }
 
-/// `out[b] = left[b] @ right[b]`, or the product is added to what is there; `out` is contiguous.
+/// `out[b] = left[b] @ right[b]`, or the product is added to what is there. Rows of `out` are whole.
 pub(crate) struct MatMul {
     pub dtype: DType,
     pub batch: PerAxis<usize>,
@@ -247,7 +247,7 @@ pub(crate) struct MatMul {
     pub n: usize,
     pub left: Operand,
     pub right: Operand,
-    pub out: u32,
+    pub out: Operand,
     /// Whether `out` holds nothing yet.
     pub first: bool,
 }
@@ -336,10 +336,20 @@ impl Kernel {
                 l.stores.iter().map(|s| s.to.buffer).chain(folds).collect()
             }
             Kernel::Scalars(s) => s.stores.iter().map(|s| s.buffer).collect(),
-            Kernel::MatMul(m) => vec![m.out],
+            Kernel::MatMul(m) => vec![m.out.buffer],
             Kernel::Single(s) => vec![s.out],
             Kernel::Tiled(t) => t.kernels.iter().flat_map(Kernel::writes).collect(),
         }
+    }
+
+    /// Whether it writes each element of its part of a buffer once, without reading any.
+    pub fn stores_to(&self, buffer: u32) -> bool {
+        let stores = match self {
+            Kernel::Loop(l) => l.folds.iter().all(|f| f.to.buffer != buffer),
+            Kernel::MatMul(m) => m.first,
+            _ => false,
+        };
+        stores && !self.reads().contains(&buffer)
     }
 }
 
@@ -478,7 +488,7 @@ impl Program {
             Kernel::MatMul(m) => writeln!(
                 f,
                 "{} {} matmul {} {} {:?}x[{}, {}, {}] {}",
-                self.name(m.out),
+                self.operand(&m.out),
                 if m.first { "=" } else { "+=" },
                 self.operand(&m.left),
                 self.operand(&m.right),

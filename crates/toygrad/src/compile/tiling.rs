@@ -359,20 +359,15 @@ fn accesses(program: &Program, kernel: &Kernel, extent: usize) -> Option<Vec<Acc
             Some(all.map(|(o, what)| access(o, &l.dims, what)).collect())
         }
         Kernel::MatMul(m) if elements(&m.batch).is_multiple_of(extent) => {
-            let side = |o: &Operand, rows: usize, columns: usize| {
+            let side = |o: &Operand, rows: usize, columns: usize, what| {
                 let mut dims = m.batch.clone();
                 dims.extend([rows, columns]);
-                access(o, &dims, Use::Read)
-            };
-            let written = Access {
-                buffer: m.out,
-                what: Use::Write,
-                apart: true,
+                access(o, &dims, what)
             };
             Some(vec![
-                side(&m.left, m.m, m.k),
-                side(&m.right, m.k, m.n),
-                written,
+                side(&m.left, m.m, m.k, Use::Read),
+                side(&m.right, m.k, m.n, Use::Read),
+                side(&m.out, m.m, m.n, Use::Write),
             ])
         }
         _ => None,

@@ -82,6 +82,8 @@ pub(crate) enum Alias {
     Cell(Weak<CellState>),
     /// Gradients stop here.
     Detach,
+    /// The softmax along an axis, of the second input: its Jacobian is a function of it alone.
+    Softmax(usize),
     /// Gradients go through a rule of the user's; inputs after the first are the rule's.
     Custom(Arc<CustomRule>),
 }
@@ -235,6 +237,7 @@ impl Op {
             Op::Apply(kind) => kind.name(),
             Op::Alias(Alias::Cell(_)) => "parameter",
             Op::Alias(Alias::Detach) => "detach",
+            Op::Alias(Alias::Softmax(_)) => "softmax",
             Op::Alias(Alias::Custom(_)) => "custom",
         }
     }

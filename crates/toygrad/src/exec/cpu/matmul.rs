@@ -52,25 +52,20 @@ fn stack<T: Real>(m: &MatMul, memory: &Memory, range: Range<usize>) {
         return;
     }
     if m.k == 0 {
-        if !m.first {
-            return;
+        for (batch, i) in range
+            .flat_map(|b| (0..m.m).map(move |i| (b, i)))
+            .filter(|_| m.first)
+        {
+            let row = matrix::<T>(m, &m.out, batch, memory).offset(i, 0).at;
+            // SAFETY: a row of the result has n elements; zeros are all bits 0.
+            unsafe { std::ptr::write_bytes(row, 0, m.n) };
         }
-        let size = m.m * m.n * size_of::<T>();
-        let from = memory.at(m.out, first as isize, size);
-        // SAFETY: the result has m * n elements for each batch; zeros are all bits 0.
-        unsafe { std::ptr::write_bytes(from, 0, batches * size) };
         return;
     }
     let whole = |batch: usize| Product {
         a: matrix::<T>(m, &m.left, batch, memory),
         b: matrix::<T>(m, &m.right, batch, memory),
-        c: Matrix {
-            at: memory
-                .at(m.out, (batch * m.m * m.n) as isize, size_of::<T>())
-                .cast(),
-            row: m.n as isize,
-            column: 1,
-        },
+        c: matrix::<T>(m, &m.out, batch, memory),
         rows: m.m,
         depth: m.k,
         columns: m.n,
