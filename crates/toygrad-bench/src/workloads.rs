@@ -162,9 +162,7 @@ impl LayerNorm {
     }
 
     fn forward(&self, x: &Value) -> Value {
-        let centred = x - x.mean_keepdim(-1);
-        let variance = centred.square().mean_keepdim(-1);
-        centred / (variance + 1e-5).sqrt() * &self.weight + &self.bias
+        x.standardize(-1, 1e-5) * &self.weight + &self.bias
     }
 }
 

@@ -53,6 +53,8 @@ const DIFFERENTIABLE: &[Case] = cases! {
     "softmax" [[3, 4]] x => x[0].softmax(-1);
     "softmax over the first" [[3, 4]] x => x[0].softmax(0);
     "log_softmax" [[3, 4]] x => x[0].log_softmax(1);
+    "standardize" [[3, 4]] x => x[0].standardize(-1, 1e-5);
+    "standardize over two" [[2, 3, 2]] x => x[0].standardize([0, 2], 0.1);
     "cumsum" [[3, 4]] x => x[0].cumsum(1);
     "cumsum over the first" [[3, 4]] x => x[0].cumsum(0);
     // Movement.
@@ -191,6 +193,7 @@ const LARGE: &[Case] = cases! {
     "mean and variance" [[170, 300]] x => x[0].var_axis(1, 1) + x[0].mean_axis(1);
     "softmax of rows" [[64, 700]] x => x[0].softmax(1);
     "softmax of columns" [[700, 64]] x => x[0].softmax(0);
+    "standardize rows" [[64, 700]] x => x[0].standardize(1, 1e-5);
     "log_softmax" [[64, 700]] x => x[0].log_softmax(1);
     "logsumexp" [[64, 700]] x => x[0].logsumexp_axis(1);
     "cumsum" [[64, 700]] x => x[0].cumsum(1);

@@ -203,6 +203,7 @@ const OPERATIONS: &[(&[&str], Operation)] = operations! {
     argmax argmin |f| [f.value().argmax(f.axis()), f.value().argmin(f.axis())];
     cumsum |f| [f.value().cumsum(f.axis())];
     softmax log_softmax |f| [f.value().softmax(f.axis()), f.value().log_softmax(f.axis())];
+    standardize |f| [f.value().standardize(f.axis(), 1e-5)];
     gather |f| { let x = f.value(); [x.gather(f.axis(), f.index()), x.gather(-1, f.index_like(&x))] };
     index_select |f| [f.value().index_select(f.axis(), f.index())];
     scatter_add |f| {

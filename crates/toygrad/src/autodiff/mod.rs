@@ -10,7 +10,6 @@ pub mod derived;
 use crate::graph::row::{Partial, Slope};
 use crate::graph::walk::Order;
 use crate::graph::{Alias, CustomRule, Kind, Op, located};
-use crate::ops::reduce::softmax_jacobian;
 use crate::ops::{matmul, random};
 use crate::{Error, Result, Value};
 use smallvec::{SmallVec, smallvec};
@@ -87,7 +86,7 @@ fn pull(y: &Value, g: &Value, needs: &dyn Fn(usize) -> bool, mut add: impl FnMut
         Op::Leaf(_) => {}
         Op::Alias(Alias::Detach) => {}
         Op::Alias(Alias::Cell(_)) => add(0, g.clone()),
-        Op::Alias(Alias::Softmax(axis)) => add(1, softmax_jacobian(y, g, *axis)),
+        Op::Alias(Alias::Normalized(n, axes)) => add(1, n.jacobian(*axes, y, &x[2..], g)),
         Op::Alias(Alias::Custom(rule)) => {
             for (k, share) in custom_pull(&**rule, y, g).into_iter().enumerate() {
                 if needs(k + 1) {
@@ -235,7 +234,9 @@ fn push(y: &Value, t: &[Option<Value>]) -> Option<Value> {
         Op::Leaf(_) | Op::Alias(Alias::Detach) => None,
         Op::Alias(Alias::Cell(_)) => t[0].clone(),
         // A symmetric Jacobian: both directions are one.
-        Op::Alias(Alias::Softmax(axis)) => t[1].as_ref().map(|t| softmax_jacobian(y, t, *axis)),
+        Op::Alias(Alias::Normalized(n, axes)) => {
+            t[1].as_ref().map(|t| n.jacobian(*axes, y, &x[2..], t))
+        }
         Op::Alias(Alias::Custom(rule)) => Some(custom_push(&**rule, y, t)),
         Op::Apply(kind) => match kind {
             Kind::Map(row) => {

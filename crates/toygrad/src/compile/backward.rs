@@ -34,7 +34,7 @@ impl<'a> Forward<'a> {
                     Op::Leaf(Leaf::Argument(_) | Leaf::Failed(_)) => says = false,
                     Op::Alias(Alias::Detach) => key.push(5),
                     Op::Alias(Alias::Cell(_)) => key.push(6),
-                    Op::Alias(Alias::Softmax(axis)) => key.extend([7, *axis as u64]),
+                    Op::Alias(Alias::Normalized(n, axes)) => key.extend([7, *n as u64, *axes]),
                     Op::Alias(Alias::Custom(_)) => says = false,
                     Op::Apply(kind) => encode(kind, &mut key),
                 }

@@ -82,10 +82,20 @@ pub(crate) enum Alias {
     Cell(Weak<CellState>),
     /// Gradients stop here.
     Detach,
-    /// The softmax along an axis, of the second input: its Jacobian is a function of it alone.
-    Softmax(usize),
+    /// Made of the second input, along axes, with a Jacobian of its own.
+    Normalized(Normalization, AxisSet),
     /// Gradients go through a rule of the user's; inputs after the first are the rule's.
     Custom(Arc<CustomRule>),
+}
+
+/// Operations composed of others whose Jacobian is symmetric and a formula of their result: those of
+/// what they consist of would keep more arrays and pass over them more often. The formulas stand in
+/// `ops/normalize.rs`.
+#[derive(Clone, Copy)]
+pub(crate) enum Normalization {
+    Softmax,
+    /// Its third input is the inverse of the standard deviation.
+    Standardize,
 }
 
 /// Backward rule of a custom operation: (inputs, output, cotangent) to cotangents of the inputs.
@@ -237,7 +247,8 @@ impl Op {
             Op::Apply(kind) => kind.name(),
             Op::Alias(Alias::Cell(_)) => "parameter",
             Op::Alias(Alias::Detach) => "detach",
-            Op::Alias(Alias::Softmax(_)) => "softmax",
+            Op::Alias(Alias::Normalized(Normalization::Softmax, _)) => "softmax",
+            Op::Alias(Alias::Normalized(Normalization::Standardize, _)) => "standardize",
             Op::Alias(Alias::Custom(_)) => "custom",
         }
     }

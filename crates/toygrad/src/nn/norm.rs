@@ -8,12 +8,6 @@ pub type BatchNorm1d = BatchNorm;
 /// [`BatchNorm`] of `[n, channels, height, width]`.
 pub type BatchNorm2d = BatchNorm;
 
-/// `(x - mean) / √(variance + eps)` over the axes named, kept.
-#[track_caller]
-fn standardised(x: &Value, mean: &Value, variance: &Value, eps: f64) -> Value {
-    (x - mean) * (variance + eps).rsqrt()
-}
-
 /// Batch normalisation of the channels, axis 1 (Ioffe & Szegedy 2015), with PyTorch's names.
 ///
 /// In training, each channel is normalised by its mean and variance over the batch and all
@@ -84,12 +78,10 @@ impl Layer for BatchNorm {
         let shape: Shape = [channels].into_iter().chain(behind).collect();
         let wide = |p: &Parameter| p.value().reshape(&shape);
         let y = match is_training() {
-            false => standardised(
-                x,
-                &wide(&self.running_mean),
-                &wide(&self.running_var),
-                self.eps,
-            ),
+            false => {
+                let variance = wide(&self.running_var) + self.eps;
+                (x - wide(&self.running_mean)) * variance.rsqrt()
+            }
             true => {
                 let axes: Vec<usize> = (0..x.rank()).filter(|&a| a != 1).collect();
                 let count = x.elements() / channels.max(1);
@@ -105,7 +97,7 @@ impl Layer for BatchNorm {
                 if let Err(e) = self.track(x, &mean, &variance, count) {
                     return Value::from(e);
                 }
-                standardised(x, &mean, &variance, self.eps)
+                x.standardize(&axes[..], self.eps)
             }
         };
         y * wide(&self.weight) + wide(&self.bias)
@@ -184,9 +176,7 @@ impl Layer for LayerNorm {
             Ok(axes) => axes,
             Err(mistake) => return mistake,
         };
-        let mean = x.mean_keepdim(&axes[..]);
-        let variance = (x - &mean).square().mean_keepdim(&axes[..]);
-        let y = standardised(x, &mean, &variance, self.eps) * &self.weight;
+        let y = x.standardize(&axes[..], self.eps) * &self.weight;
         match &self.bias {
             Some(bias) => y + bias,
             None => y,
@@ -298,9 +288,7 @@ impl Layer for GroupNorm {
             groups,
             x.elements() / (x.shape()[0] * groups).max(1),
         ]));
-        let mean = grouped.mean_keepdim(-1);
-        let variance = (&grouped - &mean).square().mean_keepdim(-1);
-        let y = standardised(&grouped, &mean, &variance, self.eps).reshape(x.shape());
+        let y = grouped.standardize(-1, self.eps).reshape(x.shape());
         let behind = std::iter::repeat_n(1, x.rank() - 2);
         let shape: Shape = [channels].into_iter().chain(behind).collect();
         y * self.weight.value().reshape(&shape) + self.bias.value().reshape(&shape)

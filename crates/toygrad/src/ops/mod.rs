@@ -6,6 +6,7 @@ pub mod create;
 pub mod index;
 pub mod matmul;
 pub mod movement;
+pub mod normalize;
 pub(crate) mod operators;
 pub mod pointwise;
 pub mod random;

@@ -4,7 +4,7 @@
 
 use crate::error::Caller;
 use crate::graph::build::mistake;
-use crate::graph::{Alias, AxisSet, Extreme, Kind, Op, Reduction};
+use crate::graph::{AxisSet, Extreme, Kind, Reduction};
 use crate::shape::Axes;
 use crate::{DType, Shape, Value};
 use smallvec::{SmallVec, smallvec};
@@ -300,48 +300,4 @@ impl Value {
             at,
         )
     }
-
-    /// `exp(x) / sum(exp(x))` along `axis`, without overflow.
-    #[track_caller]
-    pub fn softmax(&self, axis: isize) -> Value {
-        let at = Location::caller();
-        let axis = match self.axis_at("softmax", axis, at) {
-            Ok(a) if self.shape()[a] == 0 => return self.to_float(),
-            Ok(a) => a,
-            Err(mistake) => return mistake,
-        };
-        crate::graph::located(at, || {
-            let x = self.to_float();
-            let e = (&x - x.extreme(Reduction::Max, &smallvec![axis], at)).exp();
-            let y = &e / e.sum_keepdim(axis as isize);
-            if y.error().is_some() {
-                return y;
-            }
-            let (shape, dtype) = (y.shape().clone(), y.dtype());
-            let op = Op::Alias(Alias::Softmax(axis));
-            Value::node(op, smallvec![y.detach(), x], shape, dtype, at)
-        })
-    }
-
-    /// `x - logsumexp(x)` along `axis`.
-    #[track_caller]
-    pub fn log_softmax(&self, axis: isize) -> Value {
-        let at = Location::caller();
-        let positions = match self.axis_at("log_softmax", axis, at) {
-            Ok(a) if self.shape()[a] == 0 => return self.to_float(),
-            Ok(a) => smallvec![a],
-            Err(mistake) => return mistake,
-        };
-        crate::graph::located(at, || {
-            let x = self.to_float();
-            let x = &x - x.extreme(Reduction::Max, &positions, at).detach();
-            &x - x.exp().sum_keepdim(axis).ln()
-        })
-    }
-}
-
-/// The Jacobian of `y`, a softmax along an axis, times `v`: `y (v - sum(y v))`. Of the composed
-/// operations, the exponentials would have to be kept beside their quotients.
-pub(crate) fn softmax_jacobian(y: &Value, v: &Value, axis: usize) -> Value {
-    y * (v - (y * v).sum_keepdim(axis as isize))
 }
