@@ -190,13 +190,9 @@ impl Axes {
     /// The axes as positions in an array of `rank` axes, ascending; `None` where one is out of
     /// range or named twice.
     pub(crate) fn resolve(&self, rank: usize) -> Option<SmallVec<[usize; 4]>> {
-        let mut axes = self
-            .0
-            .iter()
-            .map(|&a| resolve(a, rank))
-            .collect::<Option<SmallVec<_>>>()?;
-        axes.sort_unstable();
-        axes.windows(2).all(|w| w[0] != w[1]).then_some(axes)
+        let named = |a: &usize| self.0.iter().any(|&b| resolve(b, rank) == Some(*a));
+        let axes: SmallVec<_> = (0..rank).filter(named).collect();
+        (axes.len() == self.0.len()).then_some(axes)
     }
 }
 

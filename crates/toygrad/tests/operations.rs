@@ -413,3 +413,24 @@ fn angles_may_be_of_any_size() -> toygrad::Result<()> {
     }
     Ok(())
 }
+
+/// Zeros of both signs are equal, NaN comes last either way, equal elements keep their order.
+#[test]
+fn sorting_knows_all_numbers() {
+    let (inf, nan) = (f64::INFINITY, f64::NAN);
+    let floats = [
+        0.0, nan, -0.0, inf, 1e-310, -1.0, -inf, 0.0, nan, -1e300, 1.0,
+    ];
+    let whole = [i64::MAX, 0, i64::MIN, -1, i64::MAX, 1, i64::MIN, 0];
+    let narrow = floats.map(|x| x as f32);
+    for x in [Value::from(floats), Value::from(narrow), Value::from(whole)] {
+        for descending in [false, true] {
+            let order = x.argsort(0, descending);
+            let what = format!("{} {descending}", x.dtype());
+            assert_oracle(&what, &order, tolerance(DType::I64));
+        }
+    }
+    let order = Value::from(floats).argsort(0, true);
+    let wanted = [3, 10, 4, 0, 2, 7, 5, 9, 6, 1, 8];
+    assert_eq!(order.to_vec::<i64>().unwrap(), wanted);
+}

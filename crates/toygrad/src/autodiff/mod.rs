@@ -64,11 +64,10 @@ pub(crate) fn reverse(
             continue;
         }
         let Some(g) = of[i].clone() else { continue };
-        let needs: SmallVec<[Option<usize>; 4]> =
-            inputs(i).map(|k| k.filter(|&k| leads[k])).collect();
+        let place = |k: usize| order.position(&y.inputs()[k]).filter(|&at| leads[at]);
         located(y.0.at, || {
-            pull(y, &g, &|k| needs[k].is_some(), |k, share| {
-                if let Some(at) = needs[k] {
+            pull(y, &g, &|k| place(k).is_some(), |k, share| {
+                if let Some(at) = place(k) {
                     add(&mut of[at], share);
                 }
             });
@@ -434,9 +433,10 @@ pub fn vjp<V: Into<Value>>(
         Err(mistake) => return vec![mistake; wrt.len()],
     };
     // Sorted, as a network written neuron by neuron has thousands.
-    let mut nodes: Vec<_> = wrt.iter().map(|w| Arc::as_ptr(&w.0)).collect();
+    let address = |v: &Value| Arc::as_ptr(&v.0) as u64;
+    let mut nodes: Vec<u64> = wrt.iter().map(address).collect();
     nodes.sort_unstable();
-    let wanted = |v: &Value| nodes.binary_search(&Arc::as_ptr(&v.0)).is_ok();
+    let wanted = |v: &Value| nodes.binary_search(&address(v)).is_ok();
     let found = reverse(y, &seeds, wanted);
     let zero = |w: &Value| match w.error() {
         Some(_) => w.clone(),

@@ -4,7 +4,6 @@ use super::program::{Kernel, Load, Operand, Place, Program};
 use super::view::{PerAxis, View, Walk};
 use crate::Shape;
 use crate::graph::Movement;
-use std::cmp::Reverse;
 
 /// Drops the copies of arrays that nothing else reads: who makes one, writes where the copy would.
 pub(crate) fn elide(program: &mut Program) {
@@ -137,14 +136,18 @@ impl Copy {
 /// The axes of an index space from the slowest to the fastest under a view, and their lengths, if
 /// it goes through an array from its beginning without a gap.
 fn in_order(dims: &[usize], view: &View) -> Option<(PerAxis<usize>, Shape)> {
-    let mut axes: PerAxis<usize> = (0..dims.len()).collect();
-    axes.sort_by_key(|&a| Reverse(view.strides[a]));
-    let shape: Shape = axes.iter().map(|&a| dims[a]).collect();
-    let strides = axes.iter().map(|&a| view.strides[a]).collect();
-    let sorted = View {
-        offset: view.offset,
-        strides,
-    };
-    let whole = sorted.offset == 0 && sorted.is_contiguous(&shape) && !shape.contains(&0);
-    whole.then_some((axes, shape))
+    if view.offset != 0 || dims.contains(&0) {
+        return None;
+    }
+    let mut axes: PerAxis<usize> = (0..dims.len()).filter(|&a| dims[a] == 1).collect();
+    let mut step = 1;
+    while axes.len() < dims.len() {
+        let next = |a: &usize| dims[*a] != 1 && view.strides[*a] == step;
+        let axis = (0..dims.len()).find(next)?;
+        axes.push(axis);
+        step *= dims[axis] as isize;
+    }
+    axes.reverse();
+    let shape = axes.iter().map(|&a| dims[a]).collect();
+    Some((axes, shape))
 }

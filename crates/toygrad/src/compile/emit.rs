@@ -10,7 +10,6 @@ use crate::graph::row::Family;
 use crate::graph::{Kind, RowRef};
 use crate::lanes::{Lanes, Level};
 use crate::{DType, Shape, lanes};
-use smallvec::SmallVec;
 use std::collections::HashMap;
 
 pub(crate) struct Emitter<'a> {
@@ -506,13 +505,14 @@ impl Body {
     /// The instruction of node `m`, and its value.
     fn compute(&mut self, e: &mut Emitter, m: u32, c: u32) -> u32 {
         let inputs = &e.p.nodes[m as usize].inputs;
-        let from: SmallVec<[u16; 3]> = inputs.iter().map(|&k| self.value(e, k, c) as u16).collect();
+        let mut from = [0; 3];
+        for (operand, &k) in from.iter_mut().zip(inputs) {
+            *operand = self.value(e, k, c) as u16;
+        }
         let value = match e.instruction(m) {
             Some((what, dtype, lanes)) => {
                 let to = self.new_value(Source::Code);
-                let mut operands = [0; 3];
-                operands[..from.len()].copy_from_slice(&from);
-                let (arity, from) = (from.len() as u8, operands);
+                let arity = inputs.len() as u8;
                 self.code.push(Instruction {
                     what,
                     dtype,

@@ -154,7 +154,7 @@ fn schedule(graph: &Graph) -> Vec<u32> {
     if elements.iter().all(|&n| n <= 16) {
         return (0..n as u32).collect();
     }
-    let mut users: Vec<SmallVec<[u32; 2]>> = vec![SmallVec::new(); n];
+    let mut users: Vec<SmallVec<[u32; 4]>> = vec![SmallVec::new(); n];
     let mut waits = vec![0u32; n];
     for (i, node) in graph.nodes.iter().enumerate() {
         waits[i] = node.inputs.len() as u32;
@@ -426,7 +426,7 @@ impl Placed {
     /// The loop over `shape` that something made from `sources` joins.
     fn join(&mut self, shape: &Shape, sources: &[u32]) -> u32 {
         let (first, direct) = self.earliest(sources, shape);
-        let bases: SmallVec<[u32; 8]> = sources
+        let bases: SmallVec<[u32; 4]> = sources
             .iter()
             .map(|&s| self.base[s as usize])
             .filter(|&b| self.at[b as usize] != At::Number)

@@ -23,7 +23,7 @@ pub(crate) struct Graph {
 #[derive(Clone)]
 pub(crate) struct GraphNode {
     pub op: GraphOp,
-    pub inputs: SmallVec<[u32; 3]>,
+    pub inputs: SmallVec<[u32; 4]>,
     pub shape: Shape,
     pub dtype: DType,
     /// The position in the order of Values that it stands for: for error messages.

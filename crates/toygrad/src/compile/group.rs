@@ -175,7 +175,7 @@ impl Straight {
     fn groups(&mut self) -> Vec<Range<usize>> {
         // Rows in the order in which they come, not by address: that is another in every build.
         let mut rows: Vec<RowRef> = vec![];
-        let mut keys = vec![Default::default(); self.values.len()];
+        let mut keys = vec![[0; 3]; self.values.len()];
         for step in &self.code {
             let (dtype, after) = self.values[step.to as usize];
             let what = match step.what {
@@ -186,10 +186,11 @@ impl Straight {
                 Operation::Cast(_) => usize::MAX,
             };
             let from = self.values[step.from[0] as usize].0;
-            keys[step.to as usize] = (after, what, dtype as u8, from as u8);
+            let dtypes = (dtype as u64) << 8 | from as u64;
+            keys[step.to as usize] = [u64::from(after), what as u64, dtypes];
         }
         let key = |i: &Step| keys[i.to as usize];
-        self.code.sort_by_key(key);
+        sort(&mut self.code, &key);
         let mut end = 0;
         let chunks = self.code.chunk_by(|a, b| key(a) == key(b));
         let range = |chunk: &[Step]| {
@@ -205,7 +206,7 @@ impl Straight {
         let mut user = vec![u32::MAX; self.values.len()];
         for group in groups.iter().rev() {
             let steps = &mut self.code[group.clone()];
-            steps.sort_by_key(|i| user[i.to as usize]);
+            sort(steps, &|i| [u64::from(user[i.to as usize]), 0, 0]);
             for (at, i) in (group.start as u32..).zip(steps) {
                 for &v in i.from() {
                     user[v as usize] = user[v as usize].min(at);
@@ -213,6 +214,11 @@ impl Straight {
             }
         }
     }
+}
+
+/// Sorts instructions, stably. (One function for all keys: every sort costs our users time to build.)
+fn sort(steps: &mut [Step], key: &dyn Fn(&Step) -> [u64; 3]) {
+    steps.sort_by_cached_key(|step| key(step));
 }
 
 /// Of a value that has no place yet.
@@ -235,9 +241,10 @@ impl Lines<'_> {
     fn choose(&mut self, steps: &mut [Step], dtypes: &[DType; 3]) {
         if steps.len() > 1 {
             let mut other = steps.to_vec();
-            other.sort_by_cached_key(|s| {
-                let packs = s.from.map(|v| self.pack[v as usize]);
-                (packs.map(|p| p.0), packs.map(|p| p.1))
+            sort(&mut other, &|s| {
+                let [a, b, c] = s.from.map(|v| self.pack[v as usize]);
+                let joined = |x: u32, y: u32| u64::from(x) << 32 | u64::from(y);
+                [joined(a.0, b.0), joined(c.0, a.1), joined(b.1, c.1)]
             });
             let given = self.given;
             let mut cost = |steps: &[Step]| {

@@ -3,7 +3,6 @@
 use super::program::{Instruction, Kernel, Load, Loop, Output, Place, Program, SingleKind};
 use super::view::View;
 use crate::Shape;
-use std::collections::BTreeMap;
 
 /// Arena offsets are multiples of a cache line.
 const ALIGN: usize = 64;
@@ -58,26 +57,27 @@ pub(super) fn size(len: usize, bytes: usize) -> usize {
     (len * bytes).next_multiple_of(ALIGN).max(ALIGN)
 }
 
-/// Free stretches of the arena: offset → length.
+/// Free stretches of the arena.
 #[derive(Default)]
 pub(super) struct Free {
-    gaps: BTreeMap<usize, usize>,
+    /// Offset and length of each, in the order of offsets; none touches the next.
+    gaps: Vec<(usize, usize)>,
     pub end: usize,
 }
 
 impl Free {
     pub fn take(&mut self, size: usize) -> usize {
         // The tightest gap wastes least; the search is short, as neighbours are joined.
-        let fit = self
-            .gaps
-            .iter()
-            .filter(|(_, len)| **len >= size)
-            .min_by_key(|(_, len)| **len);
-        match fit.map(|(&offset, &len)| (offset, len)) {
-            Some((offset, len)) => {
-                self.gaps.remove(&offset);
-                if len > size {
-                    self.gaps.insert(offset + size, len - size);
+        let gaps = self.gaps.iter_mut().enumerate();
+        let fit = gaps
+            .filter(|(_, gap)| gap.1 >= size)
+            .min_by_key(|(_, gap)| gap.1);
+        match fit {
+            Some((i, gap)) => {
+                let offset = gap.0;
+                *gap = (offset + size, gap.1 - size);
+                if gap.1 == 0 {
+                    self.gaps.remove(i);
                 }
                 offset
             }
@@ -88,17 +88,18 @@ impl Free {
         }
     }
 
-    pub fn give(&mut self, mut offset: usize, mut size: usize) {
-        if let Some(len) = self.gaps.remove(&(offset + size)) {
-            size += len;
+    pub fn give(&mut self, offset: usize, size: usize) {
+        let at = self.gaps.partition_point(|gap| gap.0 < offset);
+        self.gaps.insert(at, (offset, size));
+        for i in [at + 1, at] {
+            let joins = i > 0 && i < self.gaps.len() && {
+                let (before, len) = self.gaps[i - 1];
+                before + len == self.gaps[i].0
+            };
+            if joins {
+                self.gaps[i - 1].1 += self.gaps.remove(i).1;
+            }
         }
-        if let Some((&before, &len)) = self.gaps.range(..offset).next_back()
-            && before + len == offset
-        {
-            self.gaps.remove(&before);
-            (offset, size) = (before, size + len);
-        }
-        self.gaps.insert(offset, size);
     }
 }
 

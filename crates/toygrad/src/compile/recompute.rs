@@ -129,7 +129,7 @@ impl Fate {
             return None;
         }
         let mut f = Formula::default();
-        let mut stack: SmallVec<[u32; 16]> = SmallVec::from_slice(&[node]);
+        let mut stack: SmallVec<[u32; 4]> = SmallVec::from_slice(&[node]);
         while let Some(k) = stack.pop() {
             if f.nodes.contains(&k) {
                 continue;
@@ -200,9 +200,9 @@ impl Fate {
 #[derive(Default)]
 struct Formula {
     /// What is computed.
-    nodes: SmallVec<[u32; 16]>,
+    nodes: SmallVec<[u32; 4]>,
     /// Arrays that are read.
-    leaves: SmallVec<[u32; 8]>,
+    leaves: SmallVec<[u32; 4]>,
     /// The large one among them that the program computes.
     from: Option<u32>,
 }

@@ -81,7 +81,7 @@ fn uses(nodes: &[GraphNode], roots: &[u32]) -> Vec<u32> {
 struct Builder {
     nodes: Vec<GraphNode>,
     /// Nodes by the hash of what they are.
-    seen: HashMap<u64, SmallVec<[u32; 1]>, BuildHasherDefault<Identity>>,
+    seen: HashMap<u64, SmallVec<[u32; 4]>, BuildHasherDefault<Identity>>,
     /// The first operand of the node being added, if nothing else uses it.
     only_use: Option<u32>,
 }
@@ -170,7 +170,7 @@ impl Builder {
         let value = |k: usize| i.get(k).and_then(|&n| self.full(n));
         let (a, b) = (value(0), value(1));
         // f(numbers) -> number, where it is again one of the structural ones.
-        let numbers: Option<SmallVec<[f64; 3]>> = i.iter().map(|&n| self.full(n)).collect();
+        let numbers: Option<Vec<f64>> = i.iter().map(|&n| self.full(n)).collect();
         if let Some(numbers) = numbers {
             let y = (r.exact)(&numbers);
             if node.dtype.is_float() && (y.fract() == 0.0 && y.abs() < 1e6) {
@@ -226,7 +226,7 @@ impl Builder {
 
     /// A function of numbers is computed once, whatever its shape.
     fn number_row(&mut self, node: &GraphNode) -> u32 {
-        let numbers: SmallVec<[u32; 3]> = node
+        let numbers: SmallVec<[u32; 4]> = node
             .inputs
             .iter()
             .map(|&n| {

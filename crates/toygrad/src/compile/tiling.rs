@@ -3,9 +3,8 @@
 //! no more memory than a tile.
 
 use super::plan::Free;
-use super::program::{Kernel, Local, Loop, Operand, Output, Place, Program, Tiled};
+use super::program::{BufferSpec, Kernel, Local, Loop, Operand, Output, Place, Program, Tiled};
 use super::view::{PerAxis, View, collapse};
-use std::collections::{BTreeMap, BTreeSet};
 use std::ops::Range;
 
 /// Bytes of a second cache, as most machines have one.
@@ -112,7 +111,10 @@ impl Groups {
         let is_cheap = l.folds.is_empty() && l.code.len() <= CHEAP;
         let alone = l.stores.iter().all(|s| s.to.buffer == buffer);
         let large = bytes(program, buffer);
-        let inputs: BTreeSet<u32> = l.loads.iter().map(|x| x.from.buffer).collect();
+        let mut inputs = Vec::new();
+        l.loads
+            .iter()
+            .for_each(|x| _ = insert(&mut inputs, x.from.buffer));
         let small = inputs.iter().map(|&b| bytes(program, b)).sum::<usize>() * 2 <= large;
         if !is_cheap || !alone || !small || large < CACHE {
             return None;
@@ -124,7 +126,7 @@ impl Groups {
         let tiled = |&k: &usize| !outer_extents(&program.kernels[k]).is_empty();
         let written = |b: &u32| {
             let writes = |k: &Kernel| k.writes().contains(b);
-            self.uses.over.contains(b) || program.kernels[at..].iter().any(writes)
+            self.uses.over[*b as usize] || program.kernels[at..].iter().any(writes)
         };
         if inputs.iter().any(written) || !later.iter().all(tiled) {
             return None;
@@ -153,7 +155,7 @@ impl Groups {
 /// The kernels that use each buffer, and the buffers that are inputs written over.
 struct Uses {
     of: Vec<Vec<usize>>,
-    over: BTreeSet<u32>,
+    over: Vec<bool>,
 }
 
 impl Uses {
@@ -171,15 +173,14 @@ impl Uses {
             Output::Made { n, in_place } => in_place.map(|slot| (n, slot)),
             Output::Input(_) => None,
         };
-        let pairs = program.outputs.iter().filter_map(in_place);
-        let (outputs, slots): (BTreeSet<u32>, BTreeSet<u32>) = pairs.unzip();
-        let over = |b: &u32| match program.buffers[*b as usize].place {
-            Place::Output(n) => outputs.contains(&n),
-            Place::Input(slot) => slots.contains(&slot),
+        let pairs: Vec<(u32, u32)> = program.outputs.iter().filter_map(in_place).collect();
+        let over = |spec: &BufferSpec| match spec.place {
+            Place::Output(n) => pairs.iter().any(|p| p.0 == n),
+            Place::Input(slot) => pairs.iter().any(|p| p.1 == slot),
             Place::Arena(_) | Place::Tile => false,
         };
         Uses {
-            over: (0..program.buffers.len() as u32).filter(over).collect(),
+            over: program.buffers.iter().map(over).collect(),
             of,
         }
     }
@@ -208,9 +209,9 @@ fn best(program: &Program, at: usize, uses: &Uses) -> Option<Group> {
     if touched.map(|b| bytes(program, b)).sum::<usize>() < TILE {
         return None;
     }
-    let mut extents = BTreeSet::new();
-    for kernel in kernels.iter().take(AHEAD) {
-        extents.extend(outer_extents(kernel));
+    let mut extents = Vec::new();
+    for extent in kernels.iter().take(AHEAD).flat_map(outer_extents) {
+        insert(&mut extents, extent);
     }
     let group = |extent: usize| {
         let run = Run::longest(program, at, extent, uses);
@@ -227,7 +228,17 @@ fn best(program: &Program, at: usize, uses: &Uses) -> Option<Group> {
             }
         })
     };
-    extents.into_iter().filter_map(group).max_by_key(|g| g.kept)
+    let groups = extents.into_iter().filter_map(group);
+    groups.max_by_key(|g| (g.kept, g.extent))
+}
+
+/// Adds to a small set, if it is not there.
+fn insert<T: PartialEq>(set: &mut Vec<T>, x: T) -> bool {
+    let new = !set.contains(&x);
+    if new {
+        set.push(x);
+    }
+    new
 }
 
 fn bytes(program: &Program, buffer: u32) -> usize {
@@ -267,9 +278,9 @@ impl Run {
         let mut run = Run::default();
         let mut found = Run::default();
         // Buffers of which tiles touch their own part; that they read otherwise; in which they meet.
-        let (mut near, mut shared, mut met) = (BTreeSet::new(), BTreeSet::new(), BTreeSet::new());
+        let (mut near, mut shared, mut met) = (vec![], vec![], vec![]);
         // And those that are written; and those that are wanted near.
-        let (mut made, mut wanted) = (BTreeSet::new(), BTreeSet::new());
+        let (mut made, mut wanted) = (vec![], vec![]);
         for (i, kernel) in (at..).zip(&program.kernels[at..]).take(MOST) {
             let Some(accesses) = accesses(program, kernel, extent) else {
                 break;
@@ -281,7 +292,7 @@ impl Run {
                 !met.contains(b)
                     && match (a.what, a.apart) {
                         (Use::Read, apart) => apart || !made.contains(b),
-                        (_, true) => !shared.contains(b) && !uses.over.contains(b),
+                        (_, true) => !shared.contains(b) && !uses.over[*b as usize],
                         (Use::Write, false) => false,
                         // Each tile has a copy of its own.
                         (Use::Fold, false) => alone() && !touched() && bytes(*b) <= CACHE / 16,
@@ -293,18 +304,18 @@ impl Run {
             for a in accesses {
                 let b = a.buffer;
                 match (a.what, a.apart) {
-                    (Use::Fold, false) => _ = met.insert(b),
-                    (Use::Read, false) => _ = shared.insert(b),
+                    (Use::Fold, false) => _ = insert(&mut met, b),
+                    (Use::Read, false) => _ = insert(&mut shared, b),
                     _ => {
-                        let first = near.insert(b);
+                        let first = insert(&mut near, b);
                         run.touched += if first { bytes(b) } else { 0 };
-                        wanted.insert(b);
+                        insert(&mut wanted, b);
                         let again = !first && a.what == Use::Read;
                         run.kept += if again { bytes(b) } else { 0 };
                     }
                 }
                 if a.what != Use::Read {
-                    made.insert(b);
+                    insert(&mut made, b);
                 }
             }
             run.most = run.most.max(wanted.iter().map(|&b| bytes(b)).sum());
@@ -420,14 +431,17 @@ fn tiled(
         }
     }
     // What is used nowhere else gets a place for one tile.
-    let mut life: BTreeMap<u32, (usize, usize)> = BTreeMap::new();
+    let mut life: Vec<(u32, usize, usize)> = Vec::new();
     for (i, kernel) in kernels.iter().enumerate() {
         for b in kernel.writes().into_iter().chain(kernel.reads()) {
             let inside = start..start + kernels.len();
             if uses.are_in(&inside, b)
                 && matches!(program.buffers[b as usize].place, Place::Arena(_))
             {
-                life.entry(b).or_insert((i, i)).1 = i;
+                match life.iter_mut().find(|l| l.0 == b) {
+                    Some((_, _, last)) => *last = i,
+                    None => life.push((b, i, i)),
+                }
             }
         }
     }
@@ -435,7 +449,7 @@ fn tiled(
     let mut local = Vec::new();
     let size = |part: usize| super::plan::size(part * length, 1);
     for i in 0..kernels.len() {
-        for (&buffer, _) in life.iter().filter(|(_, (first, _))| *first == i) {
+        for &(buffer, ..) in life.iter().filter(|l| l.1 == i) {
             let spec = &mut program.buffers[buffer as usize];
             spec.place = Place::Tile;
             let part = spec.len / extent * spec.dtype.size();
@@ -446,7 +460,7 @@ fn tiled(
                 part,
             });
         }
-        for (&buffer, _) in life.iter().filter(|(_, (_, last))| *last == i) {
+        for &(buffer, ..) in life.iter().filter(|l| l.2 == i) {
             let l = local.iter().find(|l| l.buffer == buffer);
             l.into_iter()
                 .for_each(|l| free.give(l.offset, size(l.part)));

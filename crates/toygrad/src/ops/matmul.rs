@@ -210,7 +210,8 @@ fn einsum_of(formula: &str, operands: &[Value]) -> Result<Value, String> {
             operands.len()
         ));
     }
-    let mut lengths = std::collections::BTreeMap::new();
+    // In the order of letters.
+    let mut lengths: Vec<(char, usize)> = Vec::new();
     for (letters, v) in inputs.iter().zip(operands) {
         if letters.len() != v.rank() {
             let name: String = letters.iter().collect();
@@ -224,18 +225,22 @@ fn einsum_of(formula: &str, operands: &[Value]) -> Result<Value, String> {
             if !c.is_alphabetic() {
                 return Err(format!("`{c}` is no letter"));
             }
-            if *lengths.entry(c).or_insert(n) != n {
-                return Err(format!("axis `{c}` has length {} and {n}", lengths[&c]));
+            match lengths.binary_search_by_key(&c, |l| l.0) {
+                Ok(at) if lengths[at].1 != n => {
+                    return Err(format!("axis `{c}` has length {} and {n}", lengths[at].1));
+                }
+                Ok(_) => {}
+                Err(at) => lengths.insert(at, (c, n)),
             }
         }
     }
     let once = |c: &char| inputs.iter().flatten().filter(|d| *d == c).count() == 1;
     let output: Vec<char> = match output {
         Some(o) => o.chars().collect(),
-        None => lengths.keys().copied().filter(once).collect(),
+        None => lengths.iter().map(|l| l.0).filter(once).collect(),
     };
     for (i, c) in output.iter().enumerate() {
-        if !lengths.contains_key(c) || output[..i].contains(c) {
+        if lengths.iter().all(|l| l.0 != *c) || output[..i].contains(c) {
             return Err(format!(
                 "`{c}` in the result must be an axis of an operand, once"
             ));

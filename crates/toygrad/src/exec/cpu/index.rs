@@ -6,7 +6,6 @@ use crate::compile::view::PerAxis;
 use crate::dtype::DType;
 use crate::graph::Extreme;
 use crate::philox::{uniform_f32, uniform_f64};
-use std::cmp::Ordering;
 
 /// Random elements of a chunk, the unit that threads share out.
 const CHUNK: usize = 16 * 1024;
@@ -65,20 +64,29 @@ pub(super) fn run(s: &Single, memory: &Memory) -> Result<(), Fault> {
 trait Scalar: Copy + PartialOrd {
     fn plus(self, other: Self) -> Self;
     fn is_nan(self) -> bool;
+    /// In the order of the numbers; that of equal ones is equal.
+    fn key(self) -> u64;
 }
 macro_rules! scalars {
-    ($($t:ty, $plus:expr, $nan:expr;)*) => {$(
+    ($($t:ty, $plus:expr, $nan:expr, $key:expr;)*) => {$(
         impl Scalar for $t {
             fn plus(self, other: Self) -> Self { $plus(self, other) }
             fn is_nan(self) -> bool { $nan(self) }
+            fn key(self) -> u64 { $key(self) }
         }
     )*};
 }
 scalars! {
-    u8, u8::wrapping_add, |_| false;
-    i64, i64::wrapping_add, |_| false;
-    f32, |a, b| a + b, f32::is_nan;
-    f64, |a, b| a + b, f64::is_nan;
+    u8, u8::wrapping_add, |_| false, u64::from;
+    i64, i64::wrapping_add, |_| false, |x| x as u64 ^ 1 << 63;
+    f32, |a, b| a + b, f32::is_nan, |x| float_key(f64::from(x));
+    f64, |a, b| a + b, f64::is_nan, float_key;
+}
+
+fn float_key(x: f64) -> u64 {
+    // Adding zero makes both zeros one.
+    let bits = (x + 0.0).to_bits();
+    if x < 0.0 { !bits } else { bits | 1 << 63 }
 }
 
 /// A strided array under an index space.
@@ -331,18 +339,17 @@ fn cumsum<T: Scalar>(s: &Single, axis: usize, reverse: bool, memory: &Memory) {
 fn argsort<T: Scalar>(s: &Single, axis: usize, descending: bool, memory: &Memory) {
     let out = memory.at(s.out, 0, 1).cast::<i64>();
     let to = strides(&s.dims);
-    let mut order: Vec<(T, i64)> = Vec::new();
+    let mut order: Vec<(u64, i64)> = Vec::new();
     lines::<T>(s, axis, &to, memory, |x, from, at| {
         order.clear();
-        // SAFETY: k is a position on the axis.
-        let element = |k: i64| unsafe { x.get(from + k as isize * x.strides[axis]) };
-        order.extend((0..s.dims[axis] as i64).map(|k| (element(k), k)));
-        order.sort_by(|(a, _), (b, _)| {
-            let value = a.partial_cmp(b).unwrap_or(Ordering::Equal);
-            a.is_nan()
-                .cmp(&b.is_nan())
-                .then(if descending { value.reverse() } else { value })
-        });
+        let element = |k: i64| {
+            // SAFETY: k is a position on the axis.
+            let x = unsafe { x.get(from + k as isize * x.strides[axis]) };
+            let key = if descending { !x.key() } else { x.key() };
+            (if x.is_nan() { u64::MAX } else { key }, k)
+        };
+        order.extend((0..s.dims[axis] as i64).map(element));
+        order.sort_unstable();
         for (k, (_, position)) in order.iter().enumerate() {
             // SAFETY: k is a position on the axis.
             unsafe { *out.offset(at + k as isize * to[axis]) = *position };
