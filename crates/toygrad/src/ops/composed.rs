@@ -3,7 +3,7 @@
 use crate::Value;
 use crate::graph::{Alias, Op};
 use smallvec::smallvec;
-use std::f64::consts::{FRAC_1_SQRT_2, PI};
+use std::f64::consts::PI;
 use std::panic::Location;
 
 /// Methods whose nodes belong to the caller's line.
@@ -47,9 +47,6 @@ composed! {
     silu(&x) = x * x.sigmoid();
     /// `x * tanh(softplus(x))`.
     mish(&x) = x * x.softplus().tanh();
-    /// `x * Φ(x)`, with the normal distribution function in its exact form (Hendrycks & Gimpel
-    /// 2016).
-    gelu(&x) = 0.5 * x * (1.0 + (x * FRAC_1_SQRT_2).erf());
     /// The approximation of `gelu` with tanh (Hendrycks & Gimpel 2016).
     gelu_tanh(&x) = 0.5 * x * (1.0 + ((2.0 / PI).sqrt() * (x + 0.044715 * x * x * x)).tanh());
     /// The logarithm of the sigmoid, without overflow.

@@ -10,7 +10,7 @@ use crate::lanes::{self, Lane, Number};
 use crate::math::{Float, Isa};
 use crate::{DType, Value};
 use smallvec::smallvec;
-use std::f64::consts::{FRAC_2_SQRT_PI, FRAC_PI_2, LN_2, LN_10, PI};
+use std::f64::consts::{FRAC_1_SQRT_2, FRAC_2_SQRT_PI, FRAC_PI_2, LN_2, LN_10, PI};
 use std::panic::Location;
 
 const ANY: (f64, f64) = (-3.0, 3.0);
@@ -369,6 +369,18 @@ rows! {
         slope: partials [(-(x * x)).exp() * FRAC_2_SQRT_PI],
         domain: [ANY],
         onnx: operator "Erf",
+    }
+    /// `x * Φ(x)`, with the normal distribution function in its exact form (Hendrycks & Gimpel
+    /// 2016).
+    Float gelu(x) -> y {
+        exact: 0.5 * x * libm::erfc(-x * FRAC_1_SQRT_2),
+        lanes: T::of(0.5) * x * (T::of(1.0) + (T::of(FRAC_1_SQRT_2) * x).erf::<I>()),
+        slope: partials [
+            0.5 + 0.5 * (x * FRAC_1_SQRT_2).erf()
+                + x * (x * x * -0.5).exp() * (FRAC_2_SQRT_PI * FRAC_1_SQRT_2 / 2.0)
+        ],
+        domain: [ANY],
+        onnx: rows 0.5 * x * (1.0 + (x * FRAC_1_SQRT_2).erf()),
     }
     /// `1 - erf(x)`, accurate for large x.
     Float erfc(x) -> y {
