@@ -2,7 +2,7 @@
 
 use crate::measure::{Run, Style};
 use crate::{data, functions};
-use toygrad::nn::{Conv2d, MaxPool2d};
+use toygrad::nn::{Conv2d, LayerNorm, MaxPool2d};
 use toygrad::prelude::*;
 
 /// All workloads.
@@ -147,26 +147,6 @@ const HEADS: usize = 4;
 const WIDTH: usize = 128;
 
 #[derive(Module)]
-struct LayerNorm {
-    weight: Parameter,
-    bias: Parameter,
-}
-
-impl LayerNorm {
-    fn new() -> LayerNorm {
-        let filled = |x| Parameter::new(data::single(vec![x; WIDTH], &[WIDTH]));
-        LayerNorm {
-            weight: filled(1.0),
-            bias: filled(0.0),
-        }
-    }
-
-    fn forward(&self, x: &Value) -> Value {
-        x.standardize(-1, 1e-5) * &self.weight + &self.bias
-    }
-}
-
-#[derive(Module)]
 struct Block {
     attention_norm: LayerNorm,
     queries_keys_values: Linear,
@@ -179,10 +159,10 @@ impl Block {
     fn new(seed: u64) -> Block {
         let linear = |k, i, o| linear(seed + k, i, o, INITIAL).without_bias();
         Block {
-            attention_norm: LayerNorm::new(),
+            attention_norm: LayerNorm::new([WIDTH]),
             queries_keys_values: linear(0, WIDTH, 3 * WIDTH),
             projection: linear(1, WIDTH, WIDTH),
-            dense_norm: LayerNorm::new(),
+            dense_norm: LayerNorm::new([WIDTH]),
             dense: [linear(2, WIDTH, 4 * WIDTH), linear(3, 4 * WIDTH, WIDTH)],
         }
     }
@@ -229,7 +209,7 @@ fn transformer(run: Run) -> Result<()> {
         blocks: (0..LAYERS as u64)
             .map(|l| Block::new(50 + 10 * l))
             .collect(),
-        norm: LayerNorm::new(),
+        norm: LayerNorm::new([WIDTH]),
         head: linear(44, WIDTH, VOCABULARY, INITIAL).without_bias(),
     };
     let shape = [BATCH, CONTEXT];

@@ -26,7 +26,7 @@ pub(crate) fn elide(program: &mut Program) {
             let once = |&k: &usize| program.kernels[k].stores_to(copy.to.buffer);
             let later = uses[to].reads.iter().all(|&k| k > i);
             let fits = alone && whole && later && uses[to].writes.iter().all(once);
-            if fits && copy.move_to(&mut program.kernels[maker]) {
+            if fits && copy.move_to(&mut program.kernels[maker]).is_some() {
                 copy.remove(&mut program.kernels[i]);
                 let writes = uses[to].writes.iter_mut();
                 writes.filter(|k| **k == i).take(1).for_each(|k| *k = maker);
@@ -92,31 +92,25 @@ impl Copy {
         }
     }
 
-    /// Makes the kernel that writes what this copies write it to its place. False if it cannot.
-    fn move_to(&self, kernel: &mut Kernel) -> bool {
+    /// Makes the kernel that writes what this copies write it to its place. `None` if it cannot.
+    fn move_to(&self, kernel: &mut Kernel) -> Option<()> {
         match kernel {
-            Kernel::MatMul(m) if m.first && m.k > 0 => {
+            Kernel::MatMul(m) => {
                 let mut dims = m.batch.clone();
                 dims.extend([m.m, m.n]);
-                let to = self.place(&dims, &m.out.view);
-                let moves = to.is_some();
-                to.into_iter().for_each(|to| m.out = to);
-                moves
+                m.out = self.place(&dims, &m.out.view)?;
             }
             Kernel::Loop(l) => {
                 let mut made = l.stores.iter_mut().filter(|s| s.to.buffer == self.from);
                 let (Some(store), None) = (made.next(), made.next()) else {
-                    return false;
+                    return None;
                 };
-                let Some(to) = self.place(&l.dims, &store.to.view) else {
-                    return false;
-                };
-                store.walk = Walk::new(&to.view, &l.dims);
-                store.to = to;
-                true
+                store.to = self.place(&l.dims, &store.to.view)?;
+                store.walk = Walk::new(&store.to.view, &l.dims);
             }
-            _ => false,
+            _ => return None,
         }
+        Some(())
     }
 
     /// Where an index space goes that a kernel writes by the view `made`: in whole rows as before.

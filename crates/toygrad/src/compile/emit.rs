@@ -34,6 +34,7 @@ enum Source {
 }
 
 impl<'a> Emitter<'a> {
+    /// For placed nodes, of which `roots` are wanted in memory.
     pub fn new(p: &'a Placed, roots: &[u32], level: Level) -> Emitter<'a> {
         let n = p.nodes.len();
         let buffer = vec![None; n];

@@ -93,7 +93,7 @@ pub(super) fn exp2<T: Real, I: Isa>(x: T) -> T {
 
 /// `(e^x - 1) / 2^j`: with `j > 0` for an `e^x` that overflows.
 #[inline(always)]
-pub(super) fn expm1_over<T: Real, I: Isa>(x: T, j: i32) -> T {
+fn expm1_over<T: Real, I: Isa>(x: T, j: i32) -> T {
     let (q, n) = expm1_parts::<T, I>(x, T::of(-0.0));
     let s = T::pow2(n - T::of(f64::from(j)));
     q.fma::<I>(s, s - T::of(2f64.powi(-j)))

@@ -1,6 +1,7 @@
 //! What makes the elements along axes comparable: softmax and standardising. Composed of other
 //! operations, but with derivatives of their own.
 
+use super::reduce::set;
 use crate::Value;
 use crate::graph::{Alias, AxisSet, Normalization, Op, located};
 use crate::shape::Axes;
@@ -14,9 +15,11 @@ impl Normalization {
         match self {
             Normalization::Softmax => y * (v - sum(y * v)),
             Normalization::Standardize => {
-                let along = (0..y.rank()).filter(|a| axes >> a & 1 == 1);
-                let n: usize = along.map(|a| y.shape()[a]).product();
-                let mean = |v: Value| sum(v) / n as f64;
+                let mean = |v: Value| {
+                    let sum = sum(v);
+                    let n = y.elements() / sum.elements();
+                    sum / n as f64
+                };
                 (v - mean(v.clone()) - y * mean(y * v)) * &more[0]
             }
         }
@@ -92,14 +95,13 @@ impl Value {
         if self.elements() == 0 {
             return self.to_float();
         }
-        let set = positions.iter().fold(0, |set, &a| set | 1 << a);
         located(at, || {
             let x = self.to_float();
             let centred = &x - x.mean_keepdim(axes.clone());
             let variance = centred.square().mean_keepdim(axes);
             let inverse = (variance + eps).rsqrt();
             let y = centred * &inverse;
-            Normalization::Standardize.of(set, y, x, Some(inverse))
+            Normalization::Standardize.of(set(&positions), y, x, Some(inverse))
         })
     }
 }

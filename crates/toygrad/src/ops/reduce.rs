@@ -101,7 +101,8 @@ fn reduce(
     y.reshape_at(&kept.map(|a| x.shape()[a]).collect(), at)
 }
 
-fn set(axes: &Positions) -> AxisSet {
+/// Axes as a bit set.
+pub(super) fn set(axes: &Positions) -> AxisSet {
     axes.iter().fold(0, |set, &a| set | 1 << a)
 }
 

@@ -52,13 +52,12 @@ fn stack<T: Real>(m: &MatMul, memory: &Memory, range: Range<usize>) {
         return;
     }
     if m.k == 0 {
-        for (batch, i) in range
-            .flat_map(|b| (0..m.m).map(move |i| (b, i)))
-            .filter(|_| m.first)
-        {
-            let row = matrix::<T>(m, &m.out, batch, memory).offset(i, 0).at;
-            // SAFETY: a row of the result has n elements; zeros are all bits 0.
-            unsafe { std::ptr::write_bytes(row, 0, m.n) };
+        for batch in range.filter(|_| m.first) {
+            let out = matrix::<T>(m, &m.out, batch, memory);
+            for i in 0..m.m {
+                // SAFETY: a row of the result has n elements; zeros are all bits 0.
+                unsafe { std::ptr::write_bytes(out.offset(i, 0).at, 0, m.n) };
+            }
         }
         return;
     }
