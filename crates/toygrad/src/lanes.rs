@@ -4,6 +4,7 @@
 
 use crate::DType;
 use crate::math::{Float, Fused, Isa, Plain};
+use std::hint::black_box;
 
 /// A loop over `n` elements, whole blocks of 16: reads the sources, writes the destination, which
 /// may be one of them. (What is left of an array is for the caller to fill up: there are more than
@@ -71,12 +72,13 @@ macro_rules! float_number {
                 let s = if self < 0.0 { -1.0 } else { s };
                 if self.is_nan() { self } else { s }
             }
-            // NaN in either gives NaN, as in NumPy and PyTorch.
+            // NaN in either gives NaN, as in NumPy and PyTorch. (With `||` reductions would be
+            // compiled to registers of two numbers.)
             #[inline(always)] fn maximum(self, b: Self) -> Self {
-                if self >= b || self.is_nan() { self } else { b }
+                if (self <= b) | b.is_nan() { b } else { self }
             }
             #[inline(always)] fn minimum(self, b: Self) -> Self {
-                if self <= b || self.is_nan() { self } else { b }
+                if (self >= b) | b.is_nan() { b } else { self }
             }
             #[inline(always)] fn rem<I: Isa>(self, b: Self) -> Self {
                 let q = Float::trunc(self / b);
@@ -542,6 +544,9 @@ unsafe fn along_row<C: Combine<T>, T: Lane>(mut all: T, src: *const T, n: usize)
                     }
                     i += $width;
                 }
+                // The compiler would begin with the last two numbers, and choose registers of two
+                // for all.
+                let mut run = black_box(run);
                 let mut half = $width / 2;
                 while half > 0 {
                     for k in 0..half {

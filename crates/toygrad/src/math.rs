@@ -168,7 +168,8 @@ pub(crate) trait Real: Float + Table {
     /// `2^DIGITS` brings every subnormal number into the normal range.
     const DIGITS: Self;
     const TWO_DIGITS: Self;
-    /// `exp` is zero below the first and infinite above the second.
+    /// `exp` is zero at the first, at which `2^n` is a quarter of the smallest number, and infinite
+    /// at the second.
     const EXP_RANGE: (Self, Self);
     /// `tanh` rounds to one from here on.
     const TANH_MAX: Self;
@@ -183,9 +184,10 @@ pub(crate) trait Real: Float + Table {
 
     /// `2^n` for an integer `n` in the normal range.
     fn pow2(n: Self) -> Self;
-    /// Two powers of two whose product is `2^n`, for an integer `n` of up to
-    /// twice the normal range.
-    fn pow2_halves(n: Self) -> (Self, Self);
+    /// Two powers of two whose product is `2^n`, for an integer `n` from that of an eighth of the
+    /// smallest number, to a little above the normal range. Up to a quarter of the smallest number
+    /// the second one is zero: a product that underflows would take many times longer.
+    fn pow2_factors(n: Self) -> (Self, Self);
     /// `(k, m)` with `self = 2^k m` and `m` in `[sqrt(1/2), sqrt(2))`, for a
     /// normal positive number.
     fn split(self) -> (Self, Self);
@@ -412,13 +414,18 @@ macro_rules! layout {
             )
         }
         #[inline(always)]
-        fn pow2_halves(n: Self) -> (Self, Self) {
+        fn pow2_factors(n: Self) -> (Self, Self) {
             const SHIFT: u32 = $t::MANTISSA_DIGITS - 1;
-            let b = (n + (Self::MAGIC + 2.0 * Self::BIAS)).to_bits();
-            let half = b >> 1;
+            // For a quarter of the smallest number, of which the second exponent is that of zero.
+            const ZERO: $bits = {
+                let n = <$t as Real>::MIN_EXP - <$t as Real>::DIGITS - 1.0;
+                (n + 2.0 * <$t as Real>::BIAS) as $bits
+            };
+            let both = (n + (Self::MAGIC + 2.0 * Self::BIAS)).to_bits();
+            let first = (both + ZERO) >> 1;
             (
-                Self::from_bits(half << SHIFT),
-                Self::from_bits((b - half) << SHIFT),
+                Self::from_bits(first << SHIFT),
+                Self::from_bits((both - first) << SHIFT),
             )
         }
         #[inline(always)]
@@ -454,7 +461,7 @@ macro_rules! layout {
 
 impl Real for f32 {
     layout!(f32, u32, u32);
-    const EXP_RANGE: (f32, f32) = (-104.0, 89.0);
+    const EXP_RANGE: (f32, f32) = (-104.7, 89.0);
     const TANH_MAX: f32 = 9.5;
     const ERF_MAX: f32 = 3.9;
     const ERFC_MAX: f32 = 10.2;
@@ -492,7 +499,7 @@ impl Real for f64 {
     const EXP_RANGE: (f64, f64) = (-746.0, 710.0);
     const TANH_MAX: f64 = 19.5;
     const ERF_MAX: f64 = 5.925;
-    const ERFC_MAX: f64 = 27.5;
+    const ERFC_MAX: f64 = 27.3;
     const TINY: f64 = 1e-17;
     const HUGE: f64 = 1e100;
 

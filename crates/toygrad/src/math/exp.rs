@@ -38,7 +38,7 @@ fn exp_rest<T: Real, I: Isa>(r: T) -> T {
 /// `(q + 1) * 2^n`, as `scale`.
 #[inline(always)]
 fn exp_scaled<T: Real, I: Isa>(q: T, n: T) -> T {
-    let (a, b) = T::pow2_halves(n);
+    let (a, b) = T::pow2_factors(n);
     q.fma::<I>(a, a) * b
 }
 
@@ -55,7 +55,7 @@ fn expm1_parts<T: Real, I: Isa>(x: T, low: T) -> (T, T) {
 /// result is rounded once.
 #[inline(always)]
 pub(super) fn scale<T: Real>(p: T, n: T) -> T {
-    let (a, b) = T::pow2_halves(n);
+    let (a, b) = T::pow2_factors(n);
     p * a * b
 }
 

@@ -15,6 +15,9 @@ use std::panic::Location;
 
 const ANY: (f64, f64) = (-3.0, 3.0);
 
+/// 1/√(2π), the normal density at 0.
+const DENSITY_AT_0: f64 = FRAC_2_SQRT_PI * FRAC_1_SQRT_2 / 2.0;
+
 /// A number for use in the Values below.
 #[track_caller]
 fn number(x: f64) -> Value {
@@ -108,7 +111,7 @@ rows! {
     }
     /// The larger of two; NaN if either is. Where they are equal, the gradient goes to the first.
     Numeric maximum(a, b) -> y {
-        exact: if a >= b || a.is_nan() { a } else { b },
+        exact: if a > b || a.is_nan() { a } else { b },
         lanes: a.maximum(b),
         slope: route [a.ge(b), a.lt(b)],
         domain: [ANY, ANY],
@@ -116,7 +119,7 @@ rows! {
     }
     /// The smaller of two; NaN if either is. Where they are equal, the gradient goes to the first.
     Numeric minimum(a, b) -> y {
-        exact: if a <= b || a.is_nan() { a } else { b },
+        exact: if a < b || a.is_nan() { a } else { b },
         lanes: a.minimum(b),
         slope: route [a.le(b), a.gt(b)],
         domain: [ANY, ANY],
@@ -370,17 +373,24 @@ rows! {
         domain: [ANY],
         onnx: operator "Erf",
     }
-    /// `x * Φ(x)`, with the normal distribution function in its exact form (Hendrycks & Gimpel
-    /// 2016).
+    /// `x Φ(x)`, with the normal distribution function in its exact form (Hendrycks & Gimpel 2016).
     Float gelu(x) -> y {
         exact: 0.5 * x * libm::erfc(-x * FRAC_1_SQRT_2),
         lanes: T::of(0.5) * x * (T::of(1.0) + (T::of(FRAC_1_SQRT_2) * x).erf::<I>()),
-        slope: partials [
-            0.5 + 0.5 * (x * FRAC_1_SQRT_2).erf()
-                + x * (x * x * -0.5).exp() * (FRAC_2_SQRT_PI * FRAC_1_SQRT_2 / 2.0)
-        ],
+        slope: partials [x.gelu_grad()],
         domain: [ANY],
         onnx: rows 0.5 * x * (1.0 + (x * FRAC_1_SQRT_2).erf()),
+    }
+    /// The derivative of `gelu`, `Φ(x) + x φ(x)`, with the normal density φ.
+    Float gelu_grad(x) -> y {
+        exact: 0.5 * libm::erfc(-x * FRAC_1_SQRT_2) + x * (-0.5 * x * x).exp() * DENSITY_AT_0,
+        lanes: {
+            let density = T::of(DENSITY_AT_0) * (T::of(-0.5) * x * x).exp::<I>();
+            T::of(0.5) + T::of(0.5) * (T::of(FRAC_1_SQRT_2) * x).erf::<I>() + x * density
+        },
+        slope: partials [(2.0 - x * x) * (-0.5 * x * x).exp() * DENSITY_AT_0],
+        domain: [ANY],
+        onnx: rows 0.5 + 0.5 * (x * FRAC_1_SQRT_2).erf() + x * (-0.5 * x * x).exp() * DENSITY_AT_0,
     }
     /// `1 - erf(x)`, accurate for large x.
     Float erfc(x) -> y {

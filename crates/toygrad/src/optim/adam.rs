@@ -104,8 +104,11 @@ impl Optimizer for Adam {
         let t = self.step.value() + 1.0;
         let rate = self.common.learning_rate();
         let correction = |beta: f64| 1.0 - Value::from(beta).pow(&t);
-        let step_size = Scalar::new(&rate / correction(b1));
-        let spread = Scalar::new(correction(b2).sqrt());
+        // Numerator and denominator times the root of the second moment's correction: an operation
+        // less for each element (Kingma & Ba, end of section 2).
+        let spread = correction(b2).sqrt();
+        let step_size = Scalar::new(&rate / correction(b1) * &spread);
+        let eps = Scalar::new(self.eps * spread);
         let shrink = Scalar::new(1.0 - rate * self.weight_decay);
         let mut updates = vec![(self.step.clone(), t)];
         let cells = self.exp_avg.iter().zip(&self.exp_avg_sq);
@@ -128,7 +131,7 @@ impl Optimizer for Adam {
                     largest
                 }
             };
-            let root = size.sqrt() / spread.of(&p) + self.eps;
+            let root = size.sqrt() + eps.of(&p);
             let p = &p - step_size.of(&p) * (&exp_avg / root);
             updates.extend([
                 (cell.clone(), p),

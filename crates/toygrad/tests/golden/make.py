@@ -164,6 +164,7 @@ case("attention", lambda q, k, v: F.scaled_dot_product_attention(q[None], k[None
      ((3, 2), ANY), ((3, 2), ANY), ((3, 2), ANY))
 case("second derivative", lambda x: torch.autograd.grad((torch.tanh(x) * x**2).sum(), x, create_graph=True)[0], ANY)
 case("third derivative of lgamma", polygamma(2), POSITIVE)
+case("gelu_grad", lambda x: torch.autograd.grad(F.gelu(x).sum(), x, create_graph=True)[0], ANY)
 
 # A second opinion on what PyTorch computes itself: SciPy gives the values.
 SCIPY = {
