@@ -422,10 +422,11 @@ macro_rules! layout {
                 (n + 2.0 * <$t as Real>::BIAS) as $bits
             };
             let both = (n + (Self::MAGIC + 2.0 * Self::BIAS)).to_bits();
-            let first = (both + ZERO) >> 1;
+            // (NaN and numbers that nobody asks for wrap around.)
+            let first = both.wrapping_add(ZERO) >> 1;
             (
                 Self::from_bits(first << SHIFT),
-                Self::from_bits((both - first) << SHIFT),
+                Self::from_bits(both.wrapping_sub(first) << SHIFT),
             )
         }
         #[inline(always)]
