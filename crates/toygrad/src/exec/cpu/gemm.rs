@@ -111,6 +111,8 @@ impl<T: Real> Product<T> {
 
 /// A loop for a whole product.
 type Run<T> = unsafe fn(&Product<T>, *mut T);
+/// A loop for strips of one height.
+type OfHeight<T> = unsafe fn(&Strips<T>);
 
 /// A number type that products are computed in.
 pub(super) trait Real: Copy + Send + Sync + std::ops::Add<Output = Self> + 'static {
@@ -131,20 +133,27 @@ trait Vector<T: Real>: Copy {
     /// Turns eight rows of eight numbers around: from rows `apart`, to rows `step` apart.
     #[inline(always)]
     unsafe fn transpose(from: *const T, apart: isize, to: *mut T, step: usize) {
-        for (i, j) in [(0, 0), (0, 4), (4, 0), (4, 4)] {
-            // SAFETY: the caller's promise: eight rows of eight.
-            unsafe {
-                let from = from.offset(i as isize * apart).add(j);
-                let square: [[T; 4]; 4] = std::array::from_fn(|i| {
-                    let line = from.offset(i as isize * apart);
-                    line.cast::<[T; 4]>().read_unaligned()
-                });
-                let turned: [[T; 4]; 4] =
-                    std::array::from_fn(|k| std::array::from_fn(|i| square[i][k]));
-                for (k, line) in turned.into_iter().enumerate() {
-                    let to = to.add((j + k) * step + i);
-                    to.cast::<[T; 4]>().write_unaligned(line);
-                }
+        // SAFETY: the caller's promise.
+        unsafe { transpose(from, apart, to, step) }
+    }
+}
+
+/// Eight rows of eight numbers, by arrays. (Not inlined: one function is enough to compile.)
+#[inline(never)]
+unsafe fn transpose<T: Copy>(from: *const T, apart: isize, to: *mut T, step: usize) {
+    for (i, j) in [(0, 0), (0, 4), (4, 0), (4, 4)] {
+        // SAFETY: the caller's promise: eight rows of eight.
+        unsafe {
+            let from = from.offset(i as isize * apart).add(j);
+            let square: [[T; 4]; 4] = std::array::from_fn(|i| {
+                let line = from.offset(i as isize * apart);
+                line.cast::<[T; 4]>().read_unaligned()
+            });
+            let turned: [[T; 4]; 4] =
+                std::array::from_fn(|k| std::array::from_fn(|i| square[i][k]));
+            for (k, line) in turned.into_iter().enumerate() {
+                let to = to.add((j + k) * step + i);
+                to.cast::<[T; 4]>().write_unaligned(line);
             }
         }
     }
@@ -258,8 +267,6 @@ struct Strips<T> {
     a: Matrix<T>,
     next: isize,
     count: usize,
-    /// Of each strip.
-    rows: usize,
     depth: usize,
     /// The first panel; the next one is `apart`, the next row of a panel `step` elements further.
     panels: *const T,
@@ -273,7 +280,7 @@ struct Strips<T> {
 
 /// Strips of `H` rows.
 #[inline(always)]
-unsafe fn strips<T: Real, V: Vector<T>, const H: usize>(s: Strips<T>) {
+unsafe fn strips<T: Real, V: Vector<T>, const H: usize>(s: &Strips<T>) {
     let width = 2 * V::LANES;
     // The compiler would find every row's address by adding to the one above: a chain as long as
     // the products of a step. Two halves, of which it does not know how far they are apart.
@@ -287,8 +294,8 @@ unsafe fn strips<T: Real, V: Vector<T>, const H: usize>(s: Strips<T>) {
             unsafe {
                 let panel = s.panels.add(j * s.apart);
                 match columns > V::LANES {
-                    true => tile::<T, V, H, 2>(&s, left, half, panel, c, columns.min(width)),
-                    false => tile::<T, V, H, 1>(&s, left, half, panel, c, columns),
+                    true => tile::<T, V, H, 2>(s, left, half, panel, c, columns.min(width)),
+                    false => tile::<T, V, H, 1>(s, left, half, panel, c, columns),
                 }
             }
         }
@@ -297,6 +304,8 @@ unsafe fn strips<T: Real, V: Vector<T>, const H: usize>(s: Strips<T>) {
 }
 
 /// A tile of C, of `H` rows and at most `N` registers' columns, which stay in registers.
+// There are eighty of these loops. With indices they take half as long to compile as with iterators.
+#[allow(clippy::needless_range_loop)]
 #[inline(always)]
 unsafe fn tile<T: Real, V: Vector<T>, const H: usize, const N: usize>(
     s: &Strips<T>,
@@ -313,15 +322,18 @@ unsafe fn tile<T: Real, V: Vector<T>, const H: usize, const N: usize>(
         let (mut panel, mut upper) = (panel, left);
         let mut lower = upper.wrapping_offset(half);
         for _ in 0..s.depth {
-            let right: [V; N] = std::array::from_fn(|j| V::load(panel.add(j * V::LANES)));
-            for (i, sum) in sum.iter_mut().enumerate() {
-                let left = match i.checked_sub(H.div_ceil(2)) {
-                    None => upper.offset(i as isize * s.a.row),
-                    Some(i) => lower.offset(i as isize * s.a.row),
+            let mut right = [V::splat(T::ZERO); N];
+            for j in 0..N {
+                right[j] = V::load(panel.add(j * V::LANES));
+            }
+            for i in 0..H {
+                let left = match i < H.div_ceil(2) {
+                    true => upper.offset(i as isize * s.a.row),
+                    false => lower.offset((i - H.div_ceil(2)) as isize * s.a.row),
                 };
                 let left = V::splat(*left);
-                for (sum, &right) in sum.iter_mut().zip(&right) {
-                    *sum = sum.plus_product(left, right);
+                for j in 0..N {
+                    sum[i][j] = sum[i][j].plus_product(left, right[j]);
                 }
             }
             panel = panel.wrapping_add(s.step);
@@ -329,40 +341,33 @@ unsafe fn tile<T: Real, V: Vector<T>, const H: usize, const N: usize>(
             lower = lower.wrapping_offset(s.a.column);
         }
         if columns == N * V::LANES && c.column == 1 {
-            for (i, sum) in sum.iter().enumerate() {
-                for (j, sum) in sum.iter().enumerate() {
+            for i in 0..H {
+                for j in 0..N {
                     let to = c.offset(i, j * V::LANES).at;
-                    let sum = if s.add { V::load(to).plus(*sum) } else { *sum };
+                    let sum = match s.add {
+                        true => V::load(to).plus(sum[i][j]),
+                        false => sum[i][j],
+                    };
                     sum.store(to);
                 }
             }
             return;
         }
-        let mut block = [T::ZERO; 12 * 32];
-        for (i, sum) in sum.iter().enumerate() {
-            for (j, sum) in sum.iter().enumerate() {
-                sum.store(block.as_mut_ptr().add((i * N + j) * V::LANES));
-            }
-        }
-        edge(&block, N * V::LANES, H, c, columns, s.add);
+        // A copy, so that the sums themselves need no address.
+        let block = sum;
+        let block = std::slice::from_raw_parts(block.as_ptr().cast(), H * N * V::LANES);
+        edge(block, N * V::LANES, c, columns, s.add);
     }
 }
 
-/// Writes a tile at an edge of C, or where its rows do not lie side by side: `rows` rows of a block
-/// of `width` columns. (Not inlined: there are many loops for tiles.)
+/// Writes a tile at an edge of C, or where its rows do not lie side by side: the first `columns` of
+/// a block's `width`. (Not inlined: there are many loops for tiles.)
 ///
 /// # Safety
-/// C has as many rows and columns.
+/// C has as many rows as the block, and as many columns.
 #[inline(never)]
-unsafe fn edge<T: Real>(
-    block: &[T],
-    width: usize,
-    rows: usize,
-    c: Matrix<T>,
-    columns: usize,
-    add: bool,
-) {
-    for (i, line) in block.chunks_exact(width).take(rows).enumerate() {
+unsafe fn edge<T: Real>(block: &[T], width: usize, c: Matrix<T>, columns: usize, add: bool) {
+    for (i, line) in block.chunks_exact(width).enumerate() {
         for (j, &x) in line[..columns].iter().enumerate() {
             let to = c.offset(i, j).at;
             // SAFETY: the caller's promise.
@@ -371,18 +376,13 @@ unsafe fn edge<T: Real>(
     }
 }
 
-/// Computes strips by the loop for their number of rows.
-macro_rules! of_height {
-    ($t:ident, $v:ident, $strips:expr, $($height:literal)*) => {
-        match $strips.rows {
-            $($height => strips::<$t, $v, $height>($strips),)*
-            _ => {}
-        }
-    };
-}
-
+/// A whole product, with strips of at most `H` rows.
 #[inline(always)]
-unsafe fn product<T: Real, V: Vector<T>, const H: usize>(p: &Product<T>, scratch: *mut T) {
+unsafe fn product<T: Real, V: Vector<T>, const H: usize>(
+    p: &Product<T>,
+    scratch: *mut T,
+    of_height: [OfHeight<T>; H],
+) {
     let width = 2 * V::LANES;
     let most = WIDE / size_of::<T>();
     let reads_a = p.reads_a();
@@ -437,7 +437,6 @@ unsafe fn product<T: Real, V: Vector<T>, const H: usize>(p: &Product<T>, scratch
                             a,
                             next,
                             count,
-                            rows,
                             depth,
                             panels,
                             apart,
@@ -446,10 +445,8 @@ unsafe fn product<T: Real, V: Vector<T>, const H: usize>(p: &Product<T>, scratch
                             columns,
                             add: p.add || first > 0,
                         };
-                        match H {
-                            2 => of_height!(T, V, s, 1 2),
-                            6 => of_height!(T, V, s, 1 2 3 4 5 6),
-                            _ => of_height!(T, V, s, 1 2 3 4 5 6 7 8 9 10 11 12),
+                        if count > 0 {
+                            of_height[rows - 1](&s);
                         }
                     }
                 }
@@ -533,21 +530,23 @@ unsafe fn pack_strips<T: Real, const H: usize>(
     }
 }
 
-/// The loop of one vector type, compiled for its instruction set.
+/// The loop of one vector type, compiled for its instruction set, with loops for strips of these
+/// heights. (Functions of their own: all in one take the compiler twice as long.)
 macro_rules! compiled {
-    ($t:ident, $v:ty, $height:expr $(, $features:literal)?) => {{
+    ($t:ident, $v:ty, [$($height:literal)*] $(, $features:literal)?) => {{
+        $(#[target_feature(enable = $features)])?
+        unsafe fn of_height<const H: usize>(s: &Strips<$t>) {
+            // SAFETY: the caller's promise.
+            unsafe { strips::<$t, $v, H>(s) }
+        }
         $(#[target_feature(enable = $features)])?
         unsafe fn compiled(p: &Product<$t>, scratch: *mut $t) {
             // SAFETY: the caller's promise.
-            unsafe { product::<$t, $v, $height>(p, scratch) }
+            unsafe { product::<$t, $v, _>(p, scratch, [$(of_height::<$height>),*]) }
         }
         compiled
     }};
 }
-
-/// How many rows the portable loop's strips have. Machines of x86-64 without AVX2 are few and old:
-/// less code for them.
-const PORTABLE_HEIGHT: usize = if cfg!(target_arch = "x86_64") { 2 } else { 6 };
 
 macro_rules! real {
     ($($t:ident: $avx2:ident $avx512:ident $portable:ty;)*) => {$(
@@ -556,12 +555,18 @@ macro_rules! real {
             fn product(level: Level) -> Run<$t> {
                 match level {
                     #[cfg(target_arch = "x86_64")]
-                    Level::Avx2 => compiled!($t, std::arch::x86_64::$avx2, 6, "avx2,fma"),
+                    Level::Avx2 => {
+                        compiled!($t, std::arch::x86_64::$avx2, [1 2 3 4 5 6], "avx2,fma")
+                    }
                     #[cfg(target_arch = "x86_64")]
                     Level::Avx512 => {
-                        compiled!($t, std::arch::x86_64::$avx512, 12, "avx512f,avx2,fma")
+                        compiled!($t, std::arch::x86_64::$avx512, [1 2 3 4 5 6 7 8 9 10 11 12], "avx512f,avx2,fma")
                     }
-                    _ => compiled!($t, $portable, PORTABLE_HEIGHT),
+                    // Machines of x86-64 without AVX2 are few and old: less code for them.
+                    #[cfg(target_arch = "x86_64")]
+                    Level::Portable => compiled!($t, $portable, [1 2]),
+                    #[cfg(not(target_arch = "x86_64"))]
+                    _ => compiled!($t, $portable, [1 2 3 4 5 6]),
                 }
             }
         }
