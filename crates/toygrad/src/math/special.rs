@@ -127,30 +127,36 @@ fn ratio_power<I: Isa>(x: f64, i: f64, s: f64) -> f64 {
     exp::<f64, I>(-s * log1p::<f64, I>(i / x))
 }
 
-/// `(-1)^(n+1) n! zeta(n+1, x)`, the zeta function by ten terms and the
+/// `(-1)^(n+1) n! zeta(n+1, x)`, the zeta function by twelve terms and the
 /// Euler-Maclaurin formula for the rest, all divided by `x^-s`, `s = n + 1`.
 /// `gamma(s) x^-s` is one exponential, so that neither factor overflows alone.
 #[inline(always)]
 pub(super) fn polygamma<I: Isa>(n: f64, x: f64) -> f64 {
     let w = pick(x < 0.0, 1.0 - x, x);
     let s = n + 1.0;
-    let sum = ratio_power::<I>(w, 9.0, s)
-        + ratio_power::<I>(w, 8.0, s)
-        + ratio_power::<I>(w, 7.0, s)
-        + ratio_power::<I>(w, 6.0, s)
-        + ratio_power::<I>(w, 5.0, s)
-        + ratio_power::<I>(w, 4.0, s)
-        + ratio_power::<I>(w, 3.0, s)
-        + ratio_power::<I>(w, 2.0, s)
-        + ratio_power::<I>(w, 1.0, s)
-        + 1.0;
-    let y = w + 10.0;
+    // A loop that vectorises over the terms instead of the elements: written out, they would be a
+    // fiftieth of all that there is to compile.
+    let mut terms = [0.0; 12];
+    let mut k = 0;
+    while k < terms.len() {
+        terms[k] = ratio_power::<I>(w, (k + 1) as f64, s);
+        k += 1;
+    }
+    let last = terms[k - 1];
+    k -= 1;
+    let mut sum = 0.0;
+    while k > 0 {
+        k -= 1;
+        sum += terms[k];
+    }
+    let sum = sum + 1.0;
+    let y = w + 12.0;
     let inverse = 1.0 / y;
     let z = inverse * inverse;
     // s (s+1) ... (s+2k-2) y^(1-2k) B(2k)/(2k)!
     let mut rest = 0.0;
     let mut factor = s * inverse;
-    let mut k = 0;
+    k = 0;
     while k < EULER_MACLAURIN.len() {
         rest = factor.fma::<I>(EULER_MACLAURIN[k], rest);
         let t = s + (2 * k) as f64;
@@ -158,7 +164,7 @@ pub(super) fn polygamma<I: Isa>(n: f64, x: f64) -> f64 {
         k += 1;
     }
     let rest = rest + 0.5 + y / n;
-    let sum = rest.fma::<I>(ratio_power::<I>(w, 10.0, s), sum);
+    let sum = rest.fma::<I>(last, sum);
     // gamma(s) = gamma(v) / (s (s+1) ... (s+7)), with Stirling's series for v.
     let v = s + 8.0;
     let mut steps = s;
