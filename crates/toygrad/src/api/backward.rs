@@ -74,7 +74,7 @@ fn by_graph(roots: [Value; 2]) -> Result<Gradients> {
 
 fn differentiate([result, seed]: &[Value; 2]) -> Cotangents {
     let (results, seeds) = (std::slice::from_ref(result), std::slice::from_ref(seed));
-    reverse(results, seeds, is_trainable)
+    reverse(results, seeds, &is_trainable)
 }
 
 /// Trained parameters, the versions that the result depends on, and their gradients.

@@ -180,14 +180,15 @@ impl Drop for Restore {
 pub struct Compiled<A, R: Tree, F> {
     f: F,
     at: Caller,
-    recorded: Mutex<Vec<Recorded<R>>>,
+    /// With the patterns of results.
+    recorded: Mutex<Vec<(Recorded, R::Pattern)>>,
     arguments: std::marker::PhantomData<fn(A)>,
 }
 
-/// A recording for one set of argument shapes.
-struct Recorded<R: Tree> {
+/// A recording for one set of argument shapes. (Knows no types of arguments and results: a user's
+/// program is to compile only what differs between functions.)
+struct Recorded {
     arguments: Vec<(Shape, DType)>,
-    pattern: R::Pattern,
     program: Program,
     numbers: Vec<f64>,
     streams: Vec<Stream>,
@@ -277,22 +278,16 @@ impl<A: Tree, R: Tree, F: Fn(A) -> R> Compiled<A, R, F> {
             return Ok(R::build(&pattern, &mut leaves.into_iter()));
         }
         let mut all = self.recorded.lock().unwrap_or_else(|e| e.into_inner());
-        let fits = |r: &Recorded<R>| {
-            r.arguments.len() == values.len()
-                && r.arguments
-                    .iter()
-                    .zip(&values)
-                    .all(|(a, v)| a.0 == *v.shape() && a.1 == v.dtype())
-        };
-        let found = match all.iter().position(fits) {
+        let found = match all.iter().position(|(r, _)| r.fits(&values)) {
             Some(i) => i,
             None => {
-                let recorded = self.record(&pattern, &values)?;
-                all.push(recorded);
+                all.push(self.record(&pattern, &values)?);
                 all.len() - 1
             }
         };
-        all[found].replay(&arguments)
+        let (recorded, pattern) = &all[found];
+        let results = recorded.replay(&arguments)?;
+        Ok(R::build(pattern, &mut results.into_iter()))
     }
 
     /// The program for arguments of these shapes, as text.
@@ -303,24 +298,24 @@ impl<A: Tree, R: Tree, F: Fn(A) -> R> Compiled<A, R, F> {
         let pattern = arguments.pattern();
         let mut values = Vec::new();
         arguments.leaves(&mut values);
-        Ok(self.record(&pattern, &values)?.program.to_string())
+        let (recorded, _) = self.record(&pattern, &values)?;
+        Ok(recorded.program.to_string())
     }
 
-    fn record(&self, pattern: &A::Pattern, values: &[Value]) -> Result<Recorded<R>> {
+    fn record(&self, pattern: &A::Pattern, values: &[Value]) -> Result<(Recorded, R::Pattern)> {
         if let Some(e) = first_mistake(values) {
             return Err(e);
         }
         let signature = |v: &Value| (v.shape().clone(), v.dtype());
         let arguments: Vec<(Shape, DType)> = values.iter().map(signature).collect();
-        let Trace {
-            result,
-            touched,
-            random: before,
-            draws,
-        } = trace(&self.f, pattern, &arguments, self.at)?;
-        let pattern = result.pattern();
-        let mut roots = Vec::new();
-        result.leaves(&mut roots);
+        let (trace, pattern) = trace(&self.f, pattern, &arguments, self.at)?;
+        Ok((Recorded::new(trace, arguments)?, pattern))
+    }
+}
+
+impl Recorded {
+    fn new(trace: Trace, arguments: Vec<(Shape, DType)>) -> Result<Recorded> {
+        let mut roots = trace.results;
         let target = |v: &Value, cell| {
             let (shape, dtype, at) = (v.shape().clone(), v.dtype(), v.0.at);
             Target {
@@ -332,7 +327,7 @@ impl<A: Tree, R: Tree, F: Fn(A) -> R> Compiled<A, R, F> {
         };
         let mut targets: Vec<Target> = roots.iter().map(|v| target(v, None)).collect();
         let mut cells = Vec::new();
-        for (parameter, value) in touched {
+        for (parameter, value) in trace.touched {
             if !value.is(&parameter.value()) {
                 targets.push(target(&value, Some(cells.len())));
                 cells.push(parameter);
@@ -372,7 +367,6 @@ impl<A: Tree, R: Tree, F: Fn(A) -> R> Compiled<A, R, F> {
         let lookups = (0..).zip(&c.order.nodes).filter(|(_, v)| is_lookup(v));
         Ok(Recorded {
             arguments,
-            pattern,
             program,
             lookups: lookups.map(|(i, v)| (i, Origin::of(v))).collect(),
             numbers: c.bindings.numbers,
@@ -380,68 +374,19 @@ impl<A: Tree, R: Tree, F: Fn(A) -> R> Compiled<A, R, F> {
             inputs,
             roots: targets,
             cells,
-            draws,
-            random: before,
+            draws: trace.draws,
+            random: trace.random,
             last: Mutex::default(),
         })
     }
-}
 
-/// What a function made of placeholders.
-pub(crate) struct Trace<R> {
-    pub result: R,
-    /// The cells that were touched, with what they came to hold; they hold again what they did.
-    pub touched: Vec<(Parameter, Value)>,
-    /// Where the random generator stood and stands again, and how often it was asked.
-    random: RandomState,
-    draws: u64,
-}
-
-/// Calls `f` once, with placeholders of these shapes and dtypes; nothing is computed.
-#[track_caller]
-pub(crate) fn trace<A: Tree, R>(
-    f: impl Fn(A) -> R,
-    pattern: &A::Pattern,
-    arguments: &[(Shape, DType)],
-    at: Caller,
-) -> Result<Trace<R>> {
-    if is_recording() {
-        return Err(Error::read(
-            "a compiled function cannot be called while another is being recorded",
-        ));
+    /// Whether it is the recording for such arguments.
+    fn fits(&self, values: &[Value]) -> bool {
+        let fits = |(a, v): (&(Shape, DType), &Value)| a.0 == *v.shape() && a.1 == v.dtype();
+        self.arguments.len() == values.len() && self.arguments.iter().zip(values).all(fits)
     }
-    let before = random::random_state();
-    let placeholder = |(i, (shape, dtype)): (usize, &(Shape, DType))| {
-        Value::leaf(Leaf::Argument(i), shape.clone(), *dtype, at)
-    };
-    let placeholders: Vec<Value> = arguments.iter().enumerate().map(placeholder).collect();
-    RECORDING.set(Some(Recording::default()));
-    let restore = Restore;
-    let result = f(A::build(pattern, &mut placeholders.into_iter()));
-    let touched = restore.finish();
-    let after = random::random_state();
-    random::set_random_state(before);
-    Ok(Trace {
-        result,
-        touched,
-        random: before,
-        draws: after.position.wrapping_sub(before.position),
-    })
-}
 
-/// Where a recorded graph begins: arguments, current values of cells, whatever is known.
-pub(crate) fn is_input(v: &Value) -> bool {
-    match &v.0.op {
-        Op::Leaf(Leaf::Argument(_)) => true,
-        Op::Alias(Alias::Cell(cell)) => {
-            v.known().is_some() || cell.upgrade().is_some_and(|c| Parameter(c).value().is(v))
-        }
-        _ => v.known().is_some(),
-    }
-}
-
-impl<R: Tree> Recorded<R> {
-    fn replay(&self, arguments: &[Buffer]) -> Result<R> {
+    fn replay(&self, arguments: &[Buffer]) -> Result<Vec<Value>> {
         // Cells that are only read, and constants.
         let mut held: Vec<Option<Buffer>> = Vec::with_capacity(self.inputs.len());
         for source in &self.inputs {
@@ -545,7 +490,78 @@ impl<R: Tree> Recorded<R> {
         }
         drop(cells);
         *self.last.lock().unwrap_or_else(|e| e.into_inner()) = last;
-        Ok(R::build(&self.pattern, &mut results.into_iter()))
+        Ok(results)
+    }
+}
+
+/// What a function made of placeholders.
+pub(crate) struct Trace {
+    pub results: Vec<Value>,
+    /// The cells that were touched, with what they came to hold; they hold again what they did.
+    pub touched: Vec<(Parameter, Value)>,
+    /// Where the random generator stood and stands again, and how often it was asked.
+    random: RandomState,
+    draws: u64,
+}
+
+/// Calls `f` once, with placeholders of these shapes and dtypes; nothing is computed. Gives the
+/// pattern of its results, too.
+#[track_caller]
+pub(crate) fn trace<A: Tree, R: Tree>(
+    f: impl Fn(A) -> R,
+    pattern: &A::Pattern,
+    arguments: &[(Shape, DType)],
+    at: Caller,
+) -> Result<(Trace, R::Pattern)> {
+    let mut results = None;
+    let trace = trace_values(arguments, at, &mut |placeholders| {
+        let result = f(A::build(pattern, &mut placeholders.into_iter()));
+        let mut leaves = Vec::new();
+        results = Some(result.pattern());
+        result.leaves(&mut leaves);
+        leaves
+    })?;
+    let missing = || Error::read("a recorded function was not called");
+    Ok((trace, results.ok_or_else(missing)?))
+}
+
+fn trace_values(
+    arguments: &[(Shape, DType)],
+    at: Caller,
+    f: &mut dyn FnMut(Vec<Value>) -> Vec<Value>,
+) -> Result<Trace> {
+    if is_recording() {
+        return Err(Error::read(
+            "a compiled function cannot be called while another is being recorded",
+        ));
+    }
+    let before = random::random_state();
+    let placeholder = |(i, (shape, dtype)): (usize, &(Shape, DType))| {
+        Value::leaf(Leaf::Argument(i), shape.clone(), *dtype, at)
+    };
+    let placeholders: Vec<Value> = arguments.iter().enumerate().map(placeholder).collect();
+    RECORDING.set(Some(Recording::default()));
+    let restore = Restore;
+    let results = f(placeholders);
+    let touched = restore.finish();
+    let after = random::random_state();
+    random::set_random_state(before);
+    Ok(Trace {
+        results,
+        touched,
+        random: before,
+        draws: after.position.wrapping_sub(before.position),
+    })
+}
+
+/// Where a recorded graph begins: arguments, current values of cells, whatever is known.
+pub(crate) fn is_input(v: &Value) -> bool {
+    match &v.0.op {
+        Op::Leaf(Leaf::Argument(_)) => true,
+        Op::Alias(Alias::Cell(cell)) => {
+            v.known().is_some() || cell.upgrade().is_some_and(|c| Parameter(c).value().is(v))
+        }
+        _ => v.known().is_some(),
     }
 }
 

@@ -34,7 +34,7 @@ impl Cotangents {
 pub(crate) fn reverse(
     results: &[Value],
     seeds: &[Value],
-    wanted: impl Fn(&Value) -> bool,
+    wanted: &dyn Fn(&Value) -> bool,
 ) -> Cotangents {
     let order = Order::new(results, |_| false);
     let n = order.nodes.len();
@@ -66,7 +66,7 @@ pub(crate) fn reverse(
         let Some(g) = of[i].clone() else { continue };
         let place = |k: usize| order.position(&y.inputs()[k]).filter(|&at| leads[at]);
         located(y.0.at, || {
-            pull(y, &g, &|k| place(k).is_some(), |k, share| {
+            pull(y, &g, &|k| place(k).is_some(), &mut |k, share| {
                 if let Some(at) = place(k) {
                     add(&mut of[at], share);
                 }
@@ -78,7 +78,7 @@ pub(crate) fn reverse(
 }
 
 /// Hands to `add` each input's share of the cotangent `g` of `y`.
-fn pull(y: &Value, g: &Value, needs: &dyn Fn(usize) -> bool, mut add: impl FnMut(usize, Value)) {
+fn pull(y: &Value, g: &Value, needs: &dyn Fn(usize) -> bool, add: &mut dyn FnMut(usize, Value)) {
     let x = y.inputs();
     let at = y.0.at;
     match &y.0.op {
@@ -282,7 +282,7 @@ fn custom_push(rule: &CustomRule, y: &Value, t: &[Option<Value>]) -> Value {
     match products.reduce(|a, b| a + b) {
         Some(sum) => {
             let seed = Value::full_at(sum.shape().clone(), 1.0, sum.dtype(), at);
-            let found = reverse(&[sum], &[seed], |v| v.is(&c));
+            let found = reverse(&[sum], &[seed], &|v| v.is(&c));
             let zero = || Value::full_at(y.shape().clone(), 0.0, y.dtype(), at);
             found.get(&c).cloned().unwrap_or_else(zero)
         }
@@ -332,7 +332,7 @@ impl Value {
     pub fn reach(&self, target: impl Into<Value>) -> Reach {
         let target = target.into();
         let seed = Value::full_at(self.shape().clone(), 1.0, self.dtype(), self.0.at);
-        let found = reverse(std::slice::from_ref(self), &[seed], |v| v.is(&target));
+        let found = reverse(std::slice::from_ref(self), &[seed], &|v| v.is(&target));
         if found.get(&target).is_some() {
             return Reach::Reached;
         }
@@ -411,9 +411,18 @@ pub(crate) fn unit(y: &Value) -> Result<Value> {
 /// ```
 #[track_caller]
 pub fn gradients<V: Into<Value>>(y: &Value, wrt: impl IntoIterator<Item = V>) -> Vec<Value> {
-    let wrt: Vec<Value> = wrt.into_iter().map(Into::into).collect();
+    gradients_of(y, values(wrt))
+}
+
+/// What is differentiated by. What comes after it is compiled once, not for each type of `wrt`.
+fn values<V: Into<Value>>(wrt: impl IntoIterator<Item = V>) -> Vec<Value> {
+    wrt.into_iter().map(Into::into).collect()
+}
+
+#[track_caller]
+fn gradients_of(y: &Value, wrt: Vec<Value>) -> Vec<Value> {
     match unit(y) {
-        Ok(one) => vjp(std::slice::from_ref(y), &[one], wrt),
+        Ok(one) => vjp_of(std::slice::from_ref(y), &[one], wrt),
         Err(e) => vec![Value::failed(e, Location::caller()); wrt.len()],
     }
 }
@@ -426,8 +435,12 @@ pub fn vjp<V: Into<Value>>(
     cotangents: &[Value],
     wrt: impl IntoIterator<Item = V>,
 ) -> Vec<Value> {
+    vjp_of(y, cotangents, values(wrt))
+}
+
+#[track_caller]
+fn vjp_of(y: &[Value], cotangents: &[Value], wrt: Vec<Value>) -> Vec<Value> {
     let at = Location::caller();
-    let wrt: Vec<Value> = wrt.into_iter().map(Into::into).collect();
     let seeds = match matching("cotangent", y, cotangents) {
         Ok(seeds) => seeds,
         Err(mistake) => return vec![mistake; wrt.len()],
@@ -437,7 +450,7 @@ pub fn vjp<V: Into<Value>>(
     let mut nodes: Vec<u64> = wrt.iter().map(address).collect();
     nodes.sort_unstable();
     let wanted = |v: &Value| nodes.binary_search(&address(v)).is_ok();
-    let found = reverse(y, &seeds, wanted);
+    let found = reverse(y, &seeds, &wanted);
     let zero = |w: &Value| match w.error() {
         Some(_) => w.clone(),
         None => Value::full_at(w.shape().clone(), 0.0, w.dtype().to_float(), at),
@@ -464,8 +477,12 @@ pub fn jvp<V: Into<Value>>(
     wrt: impl IntoIterator<Item = V>,
     tangents: &[Value],
 ) -> Vec<Value> {
+    jvp_of(y, values(wrt), tangents)
+}
+
+#[track_caller]
+fn jvp_of(y: &[Value], wrt: Vec<Value>, tangents: &[Value]) -> Vec<Value> {
     let at = Location::caller();
-    let wrt: Vec<Value> = wrt.into_iter().map(Into::into).collect();
     if let Some(e) = crate::graph::build::failed(y) {
         return vec![e; y.len()];
     }

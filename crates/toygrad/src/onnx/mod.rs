@@ -83,7 +83,7 @@ pub fn to_onnx<A: Tree, R: Tree>(
             (shape, v.dtype())
         };
         let arguments: Vec<(Shape, DType)> = values.iter().map(signature).collect();
-        let traced = trace(&forward, &pattern, &arguments, at)?;
+        let (traced, _) = trace(&forward, &pattern, &arguments, at)?;
         lowered(traced, &arguments, &names, options)
     };
     let model = match options.dynamic_batch {
@@ -123,8 +123,8 @@ fn ports(given: &[String], word: &str, count: usize) -> Vec<String> {
 
 /// The model of what was recorded.
 #[track_caller]
-fn lowered<R: Tree>(
-    traced: Trace<R>,
+fn lowered(
+    traced: Trace,
     arguments: &[(Shape, DType)],
     state: &HashMap<u64, String>,
     options: &OnnxOptions,
@@ -138,8 +138,7 @@ fn lowered<R: Tree>(
             )));
         }
     }
-    let mut roots = Vec::new();
-    traced.result.leaves(&mut roots);
+    let roots = traced.results;
     if let Some(e) = failed(&roots).as_ref().and_then(Value::error) {
         return Err(e.clone());
     }

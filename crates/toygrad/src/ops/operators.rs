@@ -16,19 +16,23 @@ impl From<&Value> for Value {
 }
 
 #[track_caller]
-fn binary(row: &'static Row, a: impl Into<Value>, b: impl Into<Value>) -> Value {
-    Value::map(row, smallvec![a.into(), b.into()], Location::caller())
+fn binary(row: &'static Row, a: Value, b: Value) -> Value {
+    Value::map(row, smallvec![a, b], Location::caller())
+}
+
+#[track_caller]
+fn unary(row: &'static Row, x: Value) -> Value {
+    Value::map(row, smallvec![x], Location::caller())
 }
 
 #[track_caller]
 pub(crate) fn neg(x: impl Into<Value>) -> Value {
-    Value::map(&row::neg::ROW, smallvec![x.into()], Location::caller())
+    unary(&row::neg::ROW, x.into())
 }
 
 #[track_caller]
 pub(crate) fn not(x: impl Into<Value>) -> Value {
-    let row = &row::logical_not::ROW;
-    Value::map(row, smallvec![x.into()], Location::caller())
+    unary(&row::logical_not::ROW, x.into())
 }
 
 /// Operators with a Value-like type on the left and anything on the right.
@@ -86,7 +90,7 @@ macro_rules! functions {
     ($($name:ident = $row:ident),*) => {$(
         #[track_caller]
         pub(crate) fn $name(a: impl Into<Value>, b: impl Into<Value>) -> Value {
-            binary(&row::$row::ROW, a, b)
+            binary(&row::$row::ROW, a.into(), b.into())
         }
     )*};
 }
