@@ -188,9 +188,9 @@ pub(crate) trait Real: Float + Table {
     /// smallest number, to a little above the normal range. Up to a quarter of the smallest number
     /// the second one is zero: a product that underflows would take many times longer.
     fn pow2_factors(n: Self) -> (Self, Self);
-    /// `(k, m)` with `self = 2^k m` and `m` in `[sqrt(1/2), sqrt(2))`, for a
-    /// normal positive number.
-    fn split(self) -> (Self, Self);
+    /// `(k, m, 2^(2 - k))` with `self = 2^k m` and `m` in `[sqrt(1/2), sqrt(2))`, for a
+    /// normal positive number. (All these powers of two are normal.)
+    fn split(self) -> (Self, Self, Self);
     /// `self` with the lower half of its significand cleared.
     fn head(self) -> Self;
     /// `ln(1 + f) - f + low` for `1 + f` in `[sqrt(1/2), sqrt(2))`.
@@ -430,7 +430,7 @@ macro_rules! layout {
             )
         }
         #[inline(always)]
-        fn split(self) -> (Self, Self) {
+        fn split(self) -> (Self, Self, Self) {
             const SHIFT: u32 = $t::MANTISSA_DIGITS - 1;
             const ONE: $bits = (1.0 as $t).to_bits();
             const LOW: $bits = (core::f64::consts::FRAC_1_SQRT_2 as $t).to_bits();
@@ -439,7 +439,10 @@ macro_rules! layout {
             let b = self.to_bits().wrapping_add(ONE - LOW);
             let k = $t::from_bits((b >> SHIFT) | OFFSET.to_bits());
             let m = $t::from_bits((b & ((1 << SHIFT) - 1)) + LOW);
-            (k - (OFFSET + Self::BIAS), m)
+            // The exponents of `2^k` and `2^(2 - k)` add up to this.
+            const BOTH: $bits = (2 * $t::MAX_EXP as $bits) << SHIFT;
+            let down = $t::from_bits(BOTH.wrapping_sub(b >> SHIFT << SHIFT));
+            (k - (OFFSET + Self::BIAS), m, down)
         }
         #[inline(always)]
         fn head(self) -> Self {

@@ -114,7 +114,7 @@ pub(super) fn expm1<T: Real, I: Isa>(x: T) -> T {
 #[inline(always)]
 fn log_parts<T: Real>(x: T) -> (T, T) {
     let small = x < T::MIN_NORMAL;
-    let (k, m) = pick(small, x * T::TWO_DIGITS, x).split();
+    let (k, m, _) = pick(small, x * T::TWO_DIGITS, x).split();
     let shift = T::DIGITS;
     (k - pick(small, shift, T::of(0.0)), m - T::of(1.0))
 }
@@ -159,17 +159,14 @@ pub(super) fn log10<T: Real, I: Isa>(x: T) -> T {
     log_edges(x, s + (t + k.fma::<I>(T::LOG10_2_LO, e)))
 }
 
-/// `ln(1 + x) + j ln 2` for `x > -1`. `1 + x` is rounded to `u`; what was lost
-/// comes back scaled as `u` is. With `k = 0` it restores `x` itself.
+/// `ln(1 + x) + j ln 2` for `x > -1`: with the `k` of `1 + x`, `f = 2^-k x + (2^-k - 1)` is rounded
+/// once, as its second part has few bits where it counts. With `k = 0` it is `x` itself.
 #[inline(always)]
 fn log1p_plus<T: Real, I: Isa>(x: T, j: T) -> T {
     let one = T::of(1.0);
-    let u = x + one;
-    let b = u - x;
-    let lost = (x - (u - b)) + (one - b);
-    let (k, m) = u.split();
-    let down = pick(k > -T::MIN_EXP, T::MIN_EXP, -k);
-    let f = lost.fma::<I>(T::pow2(down), m - one);
+    let quarter = T::of(0.25);
+    let (k, _, down) = (x + one).split();
+    let f = (x * quarter).fma::<I>(down, down.fma::<I>(quarter, -one));
     let k = k + j;
     let low = T::log_tail::<I>(f, k * T::LN2_LO);
     pick(
