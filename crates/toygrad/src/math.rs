@@ -92,8 +92,7 @@ pub trait Float:
     fn log2<I: Isa>(self) -> Self;
     /// 0.8 and 1 ulp. As `log2`.
     fn log10<I: Isa>(self) -> Self;
-    /// 1.4 and 1 ulp, from -1. `ln` of the rounded sum, corrected by what the
-    /// rounding lost.
+    /// 1.4 and 1 ulp, from -1. As `ln`, with the exponent of the sum taken out of both terms.
     fn log1p<I: Isa>(self) -> Self;
     /// 1.4 and 1 ulp up to [`LARGEST_ANGLE`](Float::LARGEST_ANGLE); beyond, the sine
     /// of zero. Cody and Waite's reduction to a quadrant, then a polynomial.
