@@ -200,16 +200,26 @@ unsafe fn run_blocks<F: Formula<T>, T: Lane, I: Isa, const N: usize>(
                 beyond |= F::is_beyond(x);
             }
             if beyond {
-                for (y, &x) in y.iter_mut().zip(&x[0]) {
-                    if F::is_beyond(x) {
-                        *y = F::exact(x);
-                    }
-                }
+                // Copies, as what has an address does not stay in registers.
+                let (from, mut to) = (x[0], y);
+                go_beyond::<F, T, N>(&from, &mut to);
+                y = to;
             }
         }
         // SAFETY: so does the destination.
         unsafe { dst.add(i).cast::<[F::Out; N]>().write_unaligned(y) };
         i += N;
+    }
+}
+
+/// What the formula leaves to [`Formula::exact`]. (Inlined, it would take registers from the loop.)
+#[cold]
+#[inline(never)]
+fn go_beyond<F: Formula<T>, T: Lane, const N: usize>(x: &[T; N], y: &mut [F::Out; N]) {
+    for (y, &x) in y.iter_mut().zip(x) {
+        if F::is_beyond(x) {
+            *y = F::exact(x);
+        }
     }
 }
 
