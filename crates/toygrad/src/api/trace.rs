@@ -151,17 +151,40 @@ pub(super) fn touch(parameter: &Parameter, content: &CellContent) {
 }
 
 /// Ends recording and puts the cells back, whatever happens.
-struct Restore;
+struct Restore {
+    random: RandomState,
+}
 
 impl Restore {
-    /// The cells that were touched, with what they came to hold.
-    fn finish(self) -> Vec<(Parameter, Value)> {
+    /// Begins recording.
+    fn begin() -> Result<Restore> {
+        if is_recording() {
+            return Err(Error::read(
+                "a compiled function cannot be called while another is being recorded",
+            ));
+        }
+        RECORDING.set(Some(Recording::default()));
+        Ok(Restore {
+            random: random::random_state(),
+        })
+    }
+
+    /// What was recorded on the way to `results`. The random generator is put back as well.
+    fn finish(self, results: Vec<Value>) -> Trace {
         let recording = RECORDING.with_borrow_mut(Option::take).unwrap_or_default();
         let put_back = |(p, before): (Parameter, CellContent)| {
             let now = p.restore(before);
             (p, now)
         };
-        recording.touched.into_iter().map(put_back).collect()
+        let touched = recording.touched.into_iter().map(put_back).collect();
+        let after = random::random_state();
+        random::set_random_state(self.random);
+        Trace {
+            results,
+            touched,
+            random: self.random,
+            draws: after.position.wrapping_sub(self.random.position),
+        }
     }
 }
 
@@ -513,45 +536,15 @@ pub(crate) fn trace<A: Tree, R: Tree>(
     arguments: &[(Shape, DType)],
     at: Caller,
 ) -> Result<(Trace, R::Pattern)> {
-    let mut results = None;
-    let trace = trace_values(arguments, at, &mut |placeholders| {
-        let result = f(A::build(pattern, &mut placeholders.into_iter()));
-        let mut leaves = Vec::new();
-        results = Some(result.pattern());
-        result.leaves(&mut leaves);
-        leaves
-    })?;
-    let missing = || Error::read("a recorded function was not called");
-    Ok((trace, results.ok_or_else(missing)?))
-}
-
-fn trace_values(
-    arguments: &[(Shape, DType)],
-    at: Caller,
-    f: &mut dyn FnMut(Vec<Value>) -> Vec<Value>,
-) -> Result<Trace> {
-    if is_recording() {
-        return Err(Error::read(
-            "a compiled function cannot be called while another is being recorded",
-        ));
-    }
-    let before = random::random_state();
+    let restore = Restore::begin()?;
     let placeholder = |(i, (shape, dtype)): (usize, &(Shape, DType))| {
         Value::leaf(Leaf::Argument(i), shape.clone(), *dtype, at)
     };
-    let placeholders: Vec<Value> = arguments.iter().enumerate().map(placeholder).collect();
-    RECORDING.set(Some(Recording::default()));
-    let restore = Restore;
-    let results = f(placeholders);
-    let touched = restore.finish();
-    let after = random::random_state();
-    random::set_random_state(before);
-    Ok(Trace {
-        results,
-        touched,
-        random: before,
-        draws: after.position.wrapping_sub(before.position),
-    })
+    let mut placeholders = arguments.iter().enumerate().map(placeholder);
+    let result = f(A::build(pattern, &mut placeholders));
+    let (pattern, mut results) = (result.pattern(), Vec::new());
+    result.leaves(&mut results);
+    Ok((restore.finish(results), pattern))
 }
 
 /// Where a recorded graph begins: arguments, current values of cells, whatever is known.

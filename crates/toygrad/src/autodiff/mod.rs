@@ -414,9 +414,9 @@ pub fn gradients<V: Into<Value>>(y: &Value, wrt: impl IntoIterator<Item = V>) ->
     gradients_of(y, values(wrt))
 }
 
-/// What is differentiated by. What comes after it is compiled once, not for each type of `wrt`.
-fn values<V: Into<Value>>(wrt: impl IntoIterator<Item = V>) -> Vec<Value> {
-    wrt.into_iter().map(Into::into).collect()
+/// What a caller gives, as Values: what comes after it is compiled once, not for each type given.
+fn values<V: Into<Value>>(given: impl IntoIterator<Item = V>) -> Vec<Value> {
+    given.into_iter().map(Into::into).collect()
 }
 
 #[track_caller]
@@ -562,7 +562,7 @@ pub fn custom<V: Into<Value>>(
     backward: impl Fn(&[Value], &Value, &Value) -> Vec<Value> + Send + Sync + 'static,
 ) -> Value {
     let at = Location::caller();
-    let inputs: Vec<Value> = inputs.into_iter().map(Into::into).collect();
+    let inputs = values(inputs);
     let y = forward(&inputs);
     if let Some(e) = crate::graph::build::failed(inputs.iter().chain([&y])) {
         return e;

@@ -142,12 +142,12 @@ pub(super) fn polygamma<I: Isa>(n: f64, x: f64) -> f64 {
         terms[k] = ratio_power::<I>(w, (k + 1) as f64, s);
         k += 1;
     }
-    let last = terms[k - 1];
-    k -= 1;
+    let [near @ .., last] = terms;
     let mut sum = 0.0;
+    k = near.len();
     while k > 0 {
         k -= 1;
-        sum += terms[k];
+        sum += near[k];
     }
     let sum = sum + 1.0;
     let y = w + 12.0;

@@ -560,7 +560,8 @@ macro_rules! real {
                     }
                     #[cfg(target_arch = "x86_64")]
                     Level::Avx512 => {
-                        compiled!($t, std::arch::x86_64::$avx512, [1 2 3 4 5 6 7 8 9 10 11 12], "avx512f,avx2,fma")
+                        compiled!($t, std::arch::x86_64::$avx512,
+                            [1 2 3 4 5 6 7 8 9 10 11 12], "avx512f,avx2,fma")
                     }
                     // Machines of x86-64 without AVX2 are few and old: less code for them.
                     #[cfg(target_arch = "x86_64")]
