@@ -17,6 +17,9 @@ const NEAR: usize = 48;
 /// Bytes of a row of B that are packed at a time: all panels are to stay in the second cache.
 const WIDE: usize = 2048;
 
+/// Bytes of a line of cache.
+const LINE: usize = 64;
+
 /// Rows up to which B is read as it lies, where it can be: packing would cost more.
 const FEW: usize = 32;
 
@@ -136,6 +139,36 @@ trait Vector<T: Real>: Copy {
         // SAFETY: the caller's promise.
         unsafe { transpose(from, apart, to, step) }
     }
+}
+
+/// Calls a line for reading soon, from wherever it is; the address need not be valid.
+#[inline(always)]
+fn prefetch<T>(at: *const T) {
+    #[cfg(target_arch = "x86_64")]
+    // SAFETY: a hint; it never faults.
+    unsafe {
+        use std::arch::x86_64::{_MM_HINT_T0, _mm_prefetch};
+        _mm_prefetch::<_MM_HINT_T0>(at.cast());
+    }
+    // No intrinsic for other machines is stable.
+    #[cfg(not(target_arch = "x86_64"))]
+    let _ = at;
+}
+
+/// The pointer, of which the compiler does not know where it came from. (`black_box` would take it
+/// through memory.)
+#[inline(always)]
+fn opaque<T>(at: *const T) -> *const T {
+    #[cfg(target_arch = "x86_64")]
+    let at = {
+        let mut at = at;
+        // SAFETY: not an instruction, only a register named.
+        unsafe {
+            std::arch::asm!("/* {0} */", inout(reg) at, options(pure, nomem, nostack, preserves_flags));
+        }
+        at
+    };
+    at
 }
 
 /// Eight rows of eight numbers, by arrays. (Not inlined: one function is enough to compile.)
@@ -282,24 +315,32 @@ struct Strips<T> {
 #[inline(always)]
 unsafe fn strips<T: Real, V: Vector<T>, const H: usize>(s: &Strips<T>) {
     let width = 2 * V::LANES;
-    // The compiler would find every row's address by adding to the one above: a chain as long as
-    // the products of a step. Two halves, of which it does not know how far they are apart.
-    let half = std::hint::black_box(H.div_ceil(2) as isize * s.a.row);
+    let panels = s.columns.div_ceil(width);
+    let lines = (s.depth * size_of::<T>()).div_ceil(LINE);
     let mut left = s.a.at.cast_const();
     for i in 0..s.count {
-        for j in 0..s.columns.div_ceil(width) {
+        let next = left.wrapping_offset(s.next);
+        for j in 0..panels {
+            // Rows read as they lie may come from afar: on the way along the panels, those of the
+            // next strip are called for.
+            if s.a.column == 1 && panels > 2 {
+                for line in lines * j / panels..lines * (j + 1) / panels {
+                    let at = next.wrapping_add(line * (LINE / size_of::<T>()));
+                    (0..H as isize).for_each(|i| prefetch(at.wrapping_offset(i * s.a.row)));
+                }
+            }
             let columns = s.columns - j * width;
             let c = s.c.offset(i * H, j * width);
             // SAFETY: the caller's promise.
             unsafe {
                 let panel = s.panels.add(j * s.apart);
                 match columns > V::LANES {
-                    true => tile::<T, V, H, 2>(s, left, half, panel, c, columns.min(width)),
-                    false => tile::<T, V, H, 1>(s, left, half, panel, c, columns),
+                    true => tile::<T, V, H, 2>(s, left, panel, c, columns.min(width)),
+                    false => tile::<T, V, H, 1>(s, left, panel, c, columns),
                 }
             }
         }
-        left = left.wrapping_offset(s.next);
+        left = next;
     }
 }
 
@@ -310,7 +351,6 @@ unsafe fn strips<T: Real, V: Vector<T>, const H: usize>(s: &Strips<T>) {
 unsafe fn tile<T: Real, V: Vector<T>, const H: usize, const N: usize>(
     s: &Strips<T>,
     left: *const T,
-    half: isize,
     panel: *const T,
     c: Matrix<T>,
     columns: usize,
@@ -319,9 +359,19 @@ unsafe fn tile<T: Real, V: Vector<T>, const H: usize, const N: usize>(
     // and `columns` columns.
     unsafe {
         let mut sum = [[V::splat(T::ZERO); N]; H];
+        if c.column == 1 {
+            for i in 0..H {
+                for j in (0..N * V::LANES).step_by(LINE / size_of::<T>()) {
+                    prefetch(c.offset(i, j).at);
+                }
+            }
+        }
         let (mut panel, mut upper) = (panel, left);
-        let mut lower = upper.wrapping_offset(half);
+        let mut lower = upper.wrapping_offset(H.div_ceil(2) as isize * s.a.row);
         for _ in 0..s.depth {
+            // Of pointers that it knows to be apart by a row, the compiler would find each by adding
+            // to the one above: a chain as long as the products of a step.
+            (upper, lower) = (opaque(upper), opaque(lower));
             let mut right = [V::splat(T::ZERO); N];
             for j in 0..N {
                 right[j] = V::load(panel.add(j * V::LANES));
@@ -386,27 +436,19 @@ unsafe fn product<T: Real, V: Vector<T>, const H: usize>(
     let width = 2 * V::LANES;
     let most = WIDE / size_of::<T>();
     let reads_a = p.reads_a();
-    // With a single register's columns, high strips take longer. (Packed ones are H high.)
-    let height = match reads_a && p.columns <= V::LANES {
-        true => H.min(8),
-        false => H,
-    };
     for (first, depth) in parts(p.depth, DEPTH) {
         for left in (0..p.columns).step_by(most) {
             let columns = most.min(p.columns - left);
             let b = p.b.offset(first, left);
-            let narrow = columns == width && b.row == width as isize;
-            let reads_b =
-                b.column == 1 && (narrow || p.rows <= FEW && columns.is_multiple_of(width));
+            let whole = b.column == 1 && columns.is_multiple_of(V::LANES);
+            let narrow = columns <= width && b.row == columns as isize;
+            let reads_b = whole && (narrow || p.rows <= FEW);
             // SAFETY: the caller's promise; offsets stay inside the matrices, the scratch has room
             // for NEAR rows and `most` columns, filled up to whole strips and panels.
             unsafe {
                 let packed = scratch.add(p.rows.min(NEAR).next_multiple_of(H) * depth);
                 if !reads_b {
-                    for j in (0..columns).step_by(width) {
-                        let columns = width.min(columns - j);
-                        pack_panel::<T, V>(b.offset(0, j), depth, columns, packed.add(j * depth));
-                    }
+                    pack_panels::<T, V>(b, depth, columns, packed);
                 }
                 for top in (0..p.rows).step_by(NEAR) {
                     let rows = NEAR.min(p.rows - top);
@@ -415,7 +457,7 @@ unsafe fn product<T: Real, V: Vector<T>, const H: usize>(
                         pack_strips::<T, H>(a, rows, depth, scratch);
                     }
                     // Strips are `parts`: first the higher ones, then those with a row less.
-                    let strips = rows.div_ceil(height);
+                    let strips = rows.div_ceil(H);
                     let (short, longer) = (rows / strips, rows % strips);
                     let (panels, apart, step) = match reads_b {
                         true => (b.at, width, b.row as usize),
@@ -455,7 +497,37 @@ unsafe fn product<T: Real, V: Vector<T>, const H: usize>(
     }
 }
 
-/// Packs a panel of B, filled up with zeros to whole registers.
+/// Packs panels of B, the last one filled up with zeros to whole registers.
+#[inline(always)]
+unsafe fn pack_panels<T: Real, V: Vector<T>>(
+    b: Matrix<T>,
+    depth: usize,
+    columns: usize,
+    to: *mut T,
+) {
+    let width = 2 * V::LANES;
+    let whole = match b.column == 1 {
+        true => columns / width * width,
+        false => 0,
+    };
+    // SAFETY: `to` has room for whole panels; B has `depth` rows and `columns` columns.
+    unsafe {
+        // All panels together, for lines come fastest one after the other.
+        for k in 0..depth {
+            for j in (0..whole).step_by(width) {
+                let (from, to) = (b.offset(k, j).at, to.add(j * depth + k * width));
+                V::load(from).store(to);
+                V::load(from.add(V::LANES)).store(to.add(V::LANES));
+            }
+        }
+        for j in (whole..columns).step_by(width) {
+            let columns = width.min(columns - j);
+            pack_panel::<T, V>(b.offset(0, j), depth, columns, to.add(j * depth));
+        }
+    }
+}
+
+/// Packs a panel of B that is not whole or whose rows do not lie side by side.
 #[inline(always)]
 unsafe fn pack_panel<T: Real, V: Vector<T>>(
     b: Matrix<T>,
@@ -466,14 +538,6 @@ unsafe fn pack_panel<T: Real, V: Vector<T>>(
     let width = 2 * V::LANES;
     // SAFETY: `to` has room for depth x width; B has `depth` rows and `columns` columns.
     unsafe {
-        if columns == width && b.column == 1 {
-            for k in 0..depth {
-                let (from, to) = (b.offset(k, 0).at, to.add(k * width));
-                V::load(from).store(to);
-                V::load(from.add(V::LANES)).store(to.add(V::LANES));
-            }
-            return;
-        }
         // Squares of eight are turned around; then what is left below and beside them.
         let (deep, wide) = match b.row == 1 && width.is_multiple_of(8) {
             true => (depth / 8 * 8, columns / 8 * 8),
@@ -515,6 +579,7 @@ unsafe fn pack_strips<T: Real, const H: usize>(
             unsafe {
                 if a.row == 1 && row + H <= rows {
                     for (from, to) in places {
+                        prefetch(from.wrapping_offset(16 * a.column));
                         let line = from.cast::<[T; H]>().read_unaligned();
                         to.cast::<[T; H]>().write_unaligned(line);
                     }

@@ -1,4 +1,4 @@
-//! Fused loops: a vector interpreter. The index space is cut into tiles of [`TILE`] elements; for
+//! Fused loops: a vector interpreter. The index space is cut into tiles of up to [`TILE`] elements; for
 //! each tile every instruction runs over registers of as many lanes, which stay in cache.
 
 use super::rows::{TILE, fold, gather, scatter};
@@ -14,7 +14,10 @@ use std::ops::Range;
 
 /// Bytes between registers. Not a power of two: they must not meet in the same cache sets; nor close
 /// to one: a load of what lies just behind a store, but for pages in between, would wait for it.
-const REGISTER: usize = TILE * 12 + 64;
+const REGISTER: usize = TILE * 10 + 64;
+
+/// Bytes of all registers: a part of a first cache.
+const NEAR: usize = 32 * 1024;
 
 /// Elements of a row up to which chunks are of whole rows, if that keeps folds apart.
 const ROWS: usize = 32 * 1024;
@@ -77,7 +80,7 @@ pub(super) fn cut(l: &Loop, buffers: &[BufferSpec]) -> Cut {
         true => (l.work() / UNIT)
             .next_power_of_two()
             .min(CHUNKS)
-            .min(total.div_ceil(TILE)),
+            .min(total.div_ceil(lanes(l))),
         false => 1,
     };
     let mut chunk = round(total.div_ceil(chunks));
@@ -91,7 +94,7 @@ pub(super) fn cut(l: &Loop, buffers: &[BufferSpec]) -> Cut {
     let chunks = total.div_ceil(chunk);
     let bytes = |x: &Load| total.min(buffers[x.from.buffer as usize].len) * x.dtype.size();
     let bytes: usize = l.loads.iter().map(bytes).sum();
-    let lines = bytes / total.div_ceil(TILE) / 64;
+    let lines = bytes / total.div_ceil(lanes(l)) / 64;
     Cut {
         fetch: bytes >= FAR && l.loads.len() > 1 && lines <= REQUESTS * l.code.len(),
         ..cut_into(l, buffers, chunk, chunks, |f| chunks > 1 && !apart(f))
@@ -152,18 +155,26 @@ fn repeats(l: &Loop, load: &Load) -> [(usize, usize); 2] {
 
 /// Elements of a tile: a multiple of the unit, of whole blocks if that many fit.
 fn tile(l: &Loop) -> usize {
-    let unit = unit(l);
+    let most = lanes(l);
+    let periods = l.loads.iter().map(|x| repeats(l, x)[0].1);
+    let unit = periods.filter(|&p| p <= most).max().unwrap_or(1);
     let blocks = (unit * BLOCK) >> unit.trailing_zeros().min(BLOCK.ilog2());
-    match TILE / blocks {
-        0 => TILE / unit * unit,
+    match most / blocks {
+        0 => most / unit * unit,
         n => n * blocks,
     }
 }
 
-/// What tiles are a multiple of.
-fn unit(l: &Loop) -> usize {
-    let periods = l.loads.iter().map(|x| repeats(l, x)[0].1);
-    periods.filter(|&p| p <= TILE).max().unwrap_or(1)
+/// Lanes that the loop's registers have: what is done once for a tile weighs less with many, but
+/// they are to stay in the first cache.
+fn lanes(l: &Loop) -> usize {
+    let dtypes = l.loads.iter().map(|x| x.dtype);
+    let dtypes = dtypes.chain(l.stores.iter().map(|s| s.dtype));
+    let size = dtypes.map(DType::size).max().unwrap_or(8);
+    match l.registers as usize * size * TILE <= NEAR {
+        true => TILE,
+        false => TILE / 2,
+    }
 }
 
 /// Whether different positions of the first axis write different elements, also where several

@@ -5,8 +5,8 @@ use crate::compile::program::{Fold, Load, Store};
 use crate::compile::view::{PerAxis, Walk};
 use std::mem::MaybeUninit;
 
-/// Lanes of a register.
-pub(super) const TILE: usize = 512;
+/// Lanes of a register, at most.
+pub(super) const TILE: usize = 1024;
 
 /// Elements of a strided view that lie in equal rows, one after the other in the index space.
 struct Rows {
