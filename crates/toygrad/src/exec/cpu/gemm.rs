@@ -104,12 +104,6 @@ impl<T: Real> Product<T> {
     fn reads_a(&self) -> bool {
         self.a.column == 1 || self.a.row == 1 && self.a.column.unsigned_abs() <= 64
     }
-
-    /// Whether its packing of A takes longer than that of B. What one of two threads saves by
-    /// computing a part of the rows, it loses by packing all of B, and the other way round.
-    pub fn packs_rather_a(&self) -> bool {
-        !self.reads_a() && self.rows > self.columns
-    }
 }
 
 /// A loop for a whole product.

@@ -74,7 +74,8 @@ fn stack<T: Real>(m: &MatMul, memory: &Memory, range: Range<usize>) {
     // that is held up does less. An element is summed in the same order whatever its part.
     let most = (2 * memory.threads()).div_ceil(batches);
     let parts = (work(m) / PART).clamp(1, most);
-    let by_rows = m.n < parts * NARROW || whole(first).packs_rather_a();
+    // What one part reads of a factor, all others read, and pack, as well: rather the smaller one.
+    let by_rows = m.m > m.n || m.n < parts * NARROW;
     let side = if by_rows { m.m } else { m.n };
     let parts = parts.min(side.div_ceil(NARROW));
     let length = side.div_ceil(parts).next_multiple_of(NARROW);
