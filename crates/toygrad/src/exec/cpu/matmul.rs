@@ -72,7 +72,10 @@ fn stack<T: Real>(m: &MatMul, memory: &Memory, range: Range<usize>) {
     };
     // Few parts, as each packs anew what it shares with others; but two for each thread, so that one
     // that is held up does less. An element is summed in the same order whatever its part.
-    let most = (2 * memory.threads()).div_ceil(batches);
+    let most = match memory.threads() {
+        1 => 1,
+        threads => (2 * threads).div_ceil(batches),
+    };
     let parts = (work(m) / PART).clamp(1, most);
     // What one part reads of a factor, all others read, and pack, as well: rather the smaller one.
     let by_rows = m.m > m.n || m.n < parts * NARROW;
