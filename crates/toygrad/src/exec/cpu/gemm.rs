@@ -6,6 +6,7 @@
 //! it lies is not packed. An element of C is the sum of its products in the order of k, in stretches
 //! that depend on the depth alone: how a product is cut into parts of C does not change its bits.
 
+use super::prefetch;
 use crate::lanes::Level;
 
 /// Depth of strips and panels, at most.
@@ -135,25 +136,13 @@ trait Vector<T: Real>: Copy {
     }
 }
 
-/// Calls a line for reading soon, from wherever it is; the address need not be valid.
-#[inline(always)]
-fn prefetch<T>(at: *const T) {
-    #[cfg(target_arch = "x86_64")]
-    // SAFETY: a hint; it never faults.
-    unsafe {
-        use std::arch::x86_64::{_MM_HINT_T0, _mm_prefetch};
-        _mm_prefetch::<_MM_HINT_T0>(at.cast());
-    }
-    // No intrinsic for other machines is stable.
-    #[cfg(not(target_arch = "x86_64"))]
-    let _ = at;
-}
-
 /// The pointer, of which the compiler does not know where it came from. (`black_box` would take it
 /// through memory.)
+// The address alone is passed; nothing is read or written through it.
+#[allow(clippy::pointers_in_nomem_asm_block)]
 #[inline(always)]
 fn opaque<T>(at: *const T) -> *const T {
-    #[cfg(target_arch = "x86_64")]
+    #[cfg(any(target_arch = "x86_64", target_arch = "aarch64"))]
     let at = {
         let mut at = at;
         // SAFETY: not an instruction, only a register named.
@@ -434,6 +423,7 @@ unsafe fn product<T: Real, V: Vector<T>, const H: usize>(
         for left in (0..p.columns).step_by(most) {
             let columns = most.min(p.columns - left);
             let b = p.b.offset(first, left);
+            // Tiles read whole registers; in the last panel there may be one alone.
             let whole = b.column == 1 && columns.is_multiple_of(V::LANES);
             let narrow = columns <= width && b.row == columns as isize;
             let reads_b = whole && (narrow || p.rows <= FEW);

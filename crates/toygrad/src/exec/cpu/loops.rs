@@ -2,7 +2,7 @@
 //! each tile every instruction runs over registers of as many lanes, which stay in cache.
 
 use super::rows::{TILE, fold, gather, scatter};
-use super::{Line, Memory, with_scratch};
+use super::{Line, Memory, prefetch, with_scratch};
 use crate::compile::program::{BufferSpec, Cut, Fold, Load, Loop, Number, Program};
 use crate::compile::view::Walk;
 use crate::dtype::DType;
@@ -435,12 +435,7 @@ impl Ahead {
             let Some(&(end, bytes)) = self.arrays.last() else {
                 return;
             };
-            #[cfg(target_arch = "x86_64")]
-            // SAFETY: a request may name any address.
-            unsafe {
-                use std::arch::x86_64::{_MM_HINT_T0, _mm_prefetch};
-                _mm_prefetch::<_MM_HINT_T0>(end.wrapping_add(self.asked).cast());
-            }
+            prefetch(end.wrapping_add(self.asked));
             self.asked += 64;
             if self.asked >= bytes {
                 self.arrays.pop();

@@ -92,6 +92,20 @@ thread_local! {
     static ARENA: RefCell<Vec<Line>> = const { RefCell::new(Vec::new()) };
 }
 
+/// Calls a line for reading soon, from wherever it is; the address need not be valid.
+#[inline(always)]
+fn prefetch<T>(at: *const T) {
+    #[cfg(target_arch = "x86_64")]
+    // SAFETY: a hint; it never faults.
+    unsafe {
+        use std::arch::x86_64::{_MM_HINT_T0, _mm_prefetch};
+        _mm_prefetch::<_MM_HINT_T0>(at.cast());
+    }
+    // No intrinsic for other machines is stable.
+    #[cfg(not(target_arch = "x86_64"))]
+    let _ = at;
+}
+
 /// Runs `f` with `bytes` of scratch memory of this thread.
 fn with_scratch<T>(
     scratch: &'static std::thread::LocalKey<RefCell<Vec<Line>>>,
