@@ -11,6 +11,8 @@ use std::ops::Range;
 const LARGE: usize = 200_000;
 /// Multiplications of a part, at least.
 const PART: usize = 250_000;
+/// Multiplications of a thread that are long: half a millisecond.
+const LONG: usize = 50_000_000;
 /// Columns of a part, at least.
 const NARROW: usize = 32;
 
@@ -70,12 +72,14 @@ fn stack<T: Real>(m: &MatMul, memory: &Memory, range: Range<usize>) {
         columns: m.n,
         add: !m.first,
     };
-    // Few parts, as each packs anew what it shares with others; but two for each thread, so that one
-    // that is held up does less. An element is summed in the same order whatever its part.
-    let most = match memory.threads() {
-        1 => 1,
-        threads => (2 * threads).div_ceil(batches),
+    // Few parts, as each packs anew what it shares with others; but of long work two for each thread,
+    // so that one that is held up does less. An element is summed in the same order whatever its part.
+    let threads = memory.threads();
+    let all = match threads > 1 && work(m) * batches / threads >= LONG {
+        true => 2 * threads,
+        false => threads,
     };
+    let most = all.div_ceil(batches);
     let parts = (work(m) / PART).clamp(1, most);
     // What one part reads of a factor, all others read, and pack, as well: rather the smaller one.
     let by_rows = m.m > m.n || m.n < parts * NARROW;
