@@ -6,8 +6,9 @@
 //! it lies is not packed. An element of C is the sum of its products in the order of k, in stretches
 //! that depend on the depth alone: how a product is cut into parts of C does not change its bits.
 
-use super::prefetch;
+use super::{Line, prefetch};
 use crate::lanes::Level;
+use std::ops::Range;
 
 /// Depth of strips and panels, at most.
 const DEPTH: usize = 256;
@@ -19,7 +20,7 @@ const NEAR: usize = 48;
 const WIDE: usize = 2048;
 
 /// Bytes of a line of cache.
-const LINE: usize = 64;
+const LINE: usize = size_of::<Line>();
 
 /// Rows up to which B is read as it lies, where it can be: packing would cost more.
 const FEW: usize = 32;
@@ -137,8 +138,7 @@ trait Vector<T: Real>: Copy {
 }
 
 /// The pointer, of which the compiler does not know where it came from. (`black_box` would take it
-/// through memory.)
-// The address alone is passed; nothing is read or written through it.
+/// through memory. The address alone is passed: nothing is read or written through it.)
 #[allow(clippy::pointers_in_nomem_asm_block)]
 #[inline(always)]
 fn opaque<T>(at: *const T) -> *const T {
@@ -294,6 +294,17 @@ struct Strips<T> {
     add: bool,
 }
 
+/// Calls for some lines of each of the rows. (Not inlined: there are many loops for strips.)
+#[inline(never)]
+fn prefetch_rows<T>(at: *const T, row: isize, rows: usize, lines: Range<usize>) {
+    for line in lines {
+        let at = at.wrapping_add(line * (LINE / size_of::<T>()));
+        for i in 0..rows as isize {
+            prefetch(at.wrapping_offset(i * row));
+        }
+    }
+}
+
 /// Strips of `H` rows.
 #[inline(always)]
 unsafe fn strips<T: Real, V: Vector<T>, const H: usize>(s: &Strips<T>) {
@@ -307,10 +318,8 @@ unsafe fn strips<T: Real, V: Vector<T>, const H: usize>(s: &Strips<T>) {
             // Rows read as they lie may come from afar: on the way along the panels, those of the
             // next strip are called for.
             if s.a.column == 1 && panels > 2 {
-                for line in lines * j / panels..lines * (j + 1) / panels {
-                    let at = next.wrapping_add(line * (LINE / size_of::<T>()));
-                    (0..H as isize).for_each(|i| prefetch(at.wrapping_offset(i * s.a.row)));
-                }
+                let some = lines * j / panels..lines * (j + 1) / panels;
+                prefetch_rows(next, s.a.row, H, some);
             }
             let columns = s.columns - j * width;
             let c = s.c.offset(i * H, j * width);

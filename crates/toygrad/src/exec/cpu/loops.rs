@@ -1,5 +1,5 @@
-//! Fused loops: a vector interpreter. The index space is cut into tiles of up to [`TILE`] elements; for
-//! each tile every instruction runs over registers of as many lanes, which stay in cache.
+//! Fused loops: a vector interpreter. The index space is cut into tiles of up to [`TILE`] elements;
+//! for each tile every instruction runs over registers of as many lanes, which stay in cache.
 
 use super::rows::{TILE, fold, gather, scatter};
 use super::{Line, Memory, prefetch, with_scratch};
@@ -67,7 +67,7 @@ pub(super) fn cut(l: &Loop, buffers: &[BufferSpec]) -> Cut {
         .get(1..)
         .map_or(1, |d| d.iter().product::<usize>())
         .max(1);
-    let tile = tile(l);
+    let (lanes, tile) = (lanes(l), tile(l));
     let whole_rows = row <= ROWS;
     let apart = |f: &Fold| whole_rows && apart(f, l);
     let keep = l.folds.iter().any(apart);
@@ -80,7 +80,7 @@ pub(super) fn cut(l: &Loop, buffers: &[BufferSpec]) -> Cut {
         true => (l.work() / UNIT)
             .next_power_of_two()
             .min(CHUNKS)
-            .min(total.div_ceil(lanes(l))),
+            .min(total.div_ceil(lanes)),
         false => 1,
     };
     let mut chunk = round(total.div_ceil(chunks));
@@ -94,7 +94,7 @@ pub(super) fn cut(l: &Loop, buffers: &[BufferSpec]) -> Cut {
     let chunks = total.div_ceil(chunk);
     let bytes = |x: &Load| total.min(buffers[x.from.buffer as usize].len) * x.dtype.size();
     let bytes: usize = l.loads.iter().map(bytes).sum();
-    let lines = bytes / total.div_ceil(lanes(l)) / 64;
+    let lines = bytes / total.div_ceil(lanes) / 64;
     Cut {
         fetch: !looks_ahead()
             && bytes >= FAR

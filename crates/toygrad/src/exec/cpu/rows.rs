@@ -2,7 +2,7 @@
 
 use super::Memory;
 use crate::compile::program::{Fold, Load, Store};
-use crate::compile::view::Walk;
+use crate::compile::view::{PerAxis, Walk};
 use std::mem::MaybeUninit;
 
 /// Lanes of a register, at most.
@@ -33,15 +33,9 @@ fn rows(walk: &Walk, start: usize, n: usize, mut visit: impl FnMut(Rows)) {
         });
     };
     let step = strides[dims.len() - 1];
-    // (An array: filled by `from_elem`, vectors are moved by loads that wait for smaller stores.)
-    let (mut few, mut many) = ([0; 6], Vec::new());
-    let index: &mut [usize] = match few.get_mut(..outer.len()) {
-        Some(few) => few,
-        None => {
-            many.resize(outer.len(), 0);
-            &mut many
-        }
-    };
+    // Filled where it stands: `from_elem` moves it, by loads that wait for smaller stores.
+    let mut index: PerAxis<usize> = PerAxis::new();
+    index.resize(outer.len(), 0);
     let (mut rest, mut first) = (start / inner, start % inner);
     let mut offset = 0;
     for a in (0..outer.len()).rev() {
