@@ -176,7 +176,7 @@ unsafe fn transpose<T: Copy>(from: *const T, apart: isize, to: *mut T, step: usi
 }
 
 #[cfg(target_arch = "x86_64")]
-mod x86 {
+pub(super) mod x86 {
     use super::Vector;
     use std::arch::x86_64::*;
 
@@ -206,7 +206,7 @@ mod x86 {
 
     /// Eight rows by shuffles: twice as fast as what the compiler makes of arrays.
     #[inline(always)]
-    unsafe fn transpose(from: *const f32, apart: isize, to: *mut f32, step: usize) {
+    pub unsafe fn transpose(from: *const f32, apart: isize, to: *mut f32, step: usize) {
         // SAFETY: the caller's promise: AVX, and eight rows of eight.
         unsafe {
             let r: [__m256; 8] =
@@ -408,7 +408,13 @@ unsafe fn tile<T: Real, V: Vector<T>, const H: usize, const N: usize>(
 /// # Safety
 /// C has as many rows as the block, and as many columns.
 #[inline(never)]
-unsafe fn edge<T: Real>(block: &[T], width: usize, c: Matrix<T>, columns: usize, add: bool) {
+pub(super) unsafe fn edge<T: Real>(
+    block: &[T],
+    width: usize,
+    c: Matrix<T>,
+    columns: usize,
+    add: bool,
+) {
     for (i, line) in block.chunks_exact(width).enumerate() {
         for (j, &x) in line[..columns].iter().enumerate() {
             let to = c.offset(i, j).at;
@@ -637,7 +643,7 @@ real! {
 }
 
 #[cfg(test)]
-mod tests {
+pub(super) mod tests {
     use super::*;
 
     /// Every loop that this machine can run, over sizes around the edges of registers, strips and
@@ -664,13 +670,27 @@ mod tests {
                 };
                 let [rows, depth, columns] = [size(), size(), size()];
                 let lies = [random(4), random(4), random(2)];
-                check::<f32>(level, [rows, depth, columns], lies, case);
-                check::<f64>(level, [rows, depth, columns], lies, case);
+                // SAFETY: the machine has the level.
+                check::<f32>(
+                    [rows, depth, columns],
+                    lies,
+                    case,
+                    Product::scratch,
+                    |p, s| unsafe { p.run_on(level, s) },
+                );
+                // SAFETY: as above.
+                check::<f64>(
+                    [rows, depth, columns],
+                    lies,
+                    case,
+                    Product::scratch,
+                    |p, s| unsafe { p.run_on(level, s) },
+                );
             }
         }
     }
 
-    trait Exact: Real + std::ops::Mul<Output = Self> + PartialEq + std::fmt::Debug {
+    pub trait Exact: Real + std::ops::Mul<Output = Self> + PartialEq + std::fmt::Debug {
         fn of(x: i16) -> Self;
     }
     impl Exact for f32 {
@@ -700,7 +720,14 @@ mod tests {
         }
     }
 
-    fn check<T: Exact>(level: Level, sizes: [usize; 3], lies: [usize; 3], case: i64) {
+    /// A product of matrices of small whole numbers, which lie as `lies` says.
+    pub fn check<T: Exact>(
+        sizes: [usize; 3],
+        lies: [usize; 3],
+        case: i64,
+        scratch: fn(&Product<T>) -> usize,
+        run: impl FnOnce(Product<T>, *mut u8),
+    ) {
         let [rows, depth, columns] = sizes;
         let memory = |rows: usize, columns: usize, by: i64| -> Vec<T> {
             let numbers = 0..(rows * (2 * columns + 3) + 1) as i64;
@@ -723,11 +750,11 @@ mod tests {
         let (left, right, to, add) = (p.a, p.b, p.c, p.add);
         let p_c = c.as_ptr();
         // Memory behind the scratch must stay as it is.
-        let mut scratch = vec![85u8; p.scratch() + 64];
-        let room = p.scratch();
-        // SAFETY: the arrays hold the matrices; the machine has the level.
+        let room = scratch(&p);
+        let mut scratch = vec![Line([85; 64]); room / 64 + 2];
+        run(p, scratch.as_mut_ptr().cast());
+        // SAFETY: the arrays hold the matrices.
         unsafe {
-            p.run_on(level, scratch.as_mut_ptr());
             for i in 0..rows {
                 for j in 0..columns {
                     let at = to.offset(i, j).at.offset_from(p_c) as usize;
@@ -739,6 +766,7 @@ mod tests {
                 }
             }
         }
-        assert!(scratch[room..].iter().all(|&x| x == 85), "{sizes:?}");
+        let bytes = scratch.iter().flat_map(|line| line.0);
+        assert!(bytes.skip(room).all(|x| x == 85), "{sizes:?}");
     }
 }

@@ -1,7 +1,7 @@
 //! Matrix products: how they are cut into parts, which threads share out.
 
 use super::gemm::{Matrix, Product, Real};
-use super::{Line, Memory, with_scratch};
+use super::{Line, Memory, amx, with_scratch};
 use crate::compile::program::{MatMul, Operand};
 use crate::dtype::DType;
 use std::cell::RefCell;
@@ -42,13 +42,30 @@ pub(super) fn run_parts(m: &MatMul, memory: &Memory, parts: &Range<usize>, exten
     let part = m.batch.iter().product::<usize>() / extent;
     let batches = parts.start * part..parts.end * part;
     match m.dtype {
-        DType::F32 => stack::<f32>(m, memory, batches),
-        _ => stack::<f64>(m, memory, batches),
+        DType::F32 if amx::is_faster([m.m, m.k, m.n]) => {
+            let (scratch, run) = (amx::scratch, amx::run);
+            stack(m, memory, batches, Unit { scratch, run });
+        }
+        DType::F32 => stack::<f32>(m, memory, batches, Unit::VECTORS),
+        _ => stack::<f64>(m, memory, batches, Unit::VECTORS),
     }
 }
 
+/// What computes a product on one thread, in how many bytes of scratch.
+struct Unit<T> {
+    scratch: fn(&Product<T>) -> usize,
+    run: unsafe fn(Product<T>, *mut u8),
+}
+
+impl<T: Real> Unit<T> {
+    const VECTORS: Unit<T> = Unit {
+        scratch: Product::scratch,
+        run: Product::run,
+    };
+}
+
 /// Products of a stack.
-fn stack<T: Real>(m: &MatMul, memory: &Memory, range: Range<usize>) {
+fn stack<T: Real>(m: &MatMul, memory: &Memory, range: Range<usize>, unit: Unit<T>) {
     let (first, batches) = (range.start, range.len());
     if m.m * m.n * batches == 0 {
         return;
@@ -106,7 +123,9 @@ fn stack<T: Real>(m: &MatMul, memory: &Memory, range: Range<usize>) {
             },
         };
         // SAFETY: views stay inside their buffers; parts are different elements of the result.
-        with_scratch(&PACKED, p.scratch(), |scratch| unsafe { p.run(scratch) });
+        with_scratch(&PACKED, (unit.scratch)(&p), |scratch| unsafe {
+            (unit.run)(p, scratch)
+        });
     };
     match is_large(m) {
         true => memory.each(batches * parts, &part),

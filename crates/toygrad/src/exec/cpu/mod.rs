@@ -4,6 +4,7 @@
 
 #![allow(unsafe_code)]
 
+mod amx;
 mod gemm;
 mod index;
 mod loops;
