@@ -118,14 +118,12 @@ mod unit {
     pub fn is_there() -> bool {
         static IS_THERE: LazyLock<bool> = LazyLock::new(|| {
             const TILES_AND_BFLOAT16: u32 = 1 << 24 | 1 << 22;
-            let features = if __cpuid(0).eax >= 7 {
-                __cpuid_count(7, 0).edx
-            } else {
-                0
-            };
-            features & TILES_AND_BFLOAT16 == TILES_AND_BFLOAT16
-                && is_x86_feature_detected!("avx512f")
+            // SAFETY: what has AVX-512 has leaf 7. (Newer compilers know this to be safe.)
+            #[allow(unused_unsafe)]
+            let features = || unsafe { __cpuid_count(7, 0) }.edx;
+            is_x86_feature_detected!("avx512f")
                 && is_x86_feature_detected!("avx512bw")
+                && features() & TILES_AND_BFLOAT16 == TILES_AND_BFLOAT16
                 && is_permitted()
         });
         *IS_THERE
