@@ -205,8 +205,26 @@ mod unit {
                                 columns,
                                 add: p.add || first > 0,
                             };
+                            let (down, right) = match by_rows {
+                                true if j + SIDE < wide => (row, column + SIDE),
+                                true => (row + SIDE, left),
+                                false if j + SIDE < wide => (row + SIDE, column),
+                                false => (left, column + SIDE),
+                            };
+                            // Of the next strip, with each block a step.
+                            let step = (j / SIDE).min(depth.div_ceil(STEP));
+                            let sheet = long.offset(top + SIDE, first + step * STEP);
+                            let next = Next {
+                                packed: sheet.at,
+                                apart: if sheet.column == 1 {
+                                    sheet.row
+                                } else {
+                                    sheet.column
+                                },
+                                written: p.c.offset(down, right).at,
+                            };
                             match super::fits(own[0], other) {
-                                true => block(&part, a, b, spare.cast()),
+                                true => block(&part, a, b, spare.cast(), next),
                                 false => part.run(spare),
                             }
                         }
@@ -217,23 +235,52 @@ mod unit {
         }
     }
 
+    /// What is called for while the unit multiplies; memory would take as long again. (All at once
+    /// it would keep the unit from loading tiles.) Addresses need not be valid.
+    #[derive(Clone, Copy)]
+    struct Next {
+        /// Rows of two lines, so many numbers apart, that will be packed.
+        packed: *const f32,
+        apart: isize,
+        /// The block of C after this one; its rows lie as those of this one.
+        written: *const f32,
+    }
+
     /// A block of C, of packed factors; `spare` has room for one.
     ///
     /// # Safety
     /// As for [`super::run`], and the unit has its shape.
     #[inline(always)]
-    unsafe fn block(p: &Product<f32>, a: *const u8, b: *const u8, spare: *mut f32) {
+    unsafe fn block(p: &Product<f32>, a: *const u8, b: *const u8, spare: *mut f32, next: Next) {
         let steps = p.depth.div_ceil(STEP);
         // SAFETY: the caller's promise.
         unsafe {
             if p.rows == SIDE && p.columns == SIDE && p.c.column == 1 {
-                tiles(a, b, steps, p.c.at, p.c.row, p.add);
+                tiles([a, b], steps, p.c.at, p.c.row, p.add, next);
             } else {
-                tiles(a, b, steps, spare, SIDE as isize, false);
+                tiles([a, b], steps, spare, SIDE as isize, false, next);
                 let block = std::slice::from_raw_parts(spare, p.rows * SIDE);
                 edge(block, SIDE, p.c, p.columns, p.add);
             }
         }
+    }
+
+    /// Adds the product of two tiles to a third one.
+    macro_rules! product {
+        ($c:literal, $a:literal, $b:literal) => {
+            concat!("tdpbf16ps tmm", $c, ", tmm", $a, ", tmm", $b)
+        };
+    }
+
+    /// And meanwhile calls for two lines of what will be packed, and two of what will be written.
+    macro_rules! calling {
+        ($c:literal, $a:literal, $b:literal) => {
+            concat!(
+                product!($c, $a, $b),
+                "\nprefetcht0 [{packed}]\nprefetcht0 [{packed} + 64]\nadd {packed}, {apart}",
+                "\nprefetchw [{written}]\nprefetchw [{written} + 64]\nadd {written}, {row}",
+            )
+        };
     }
 
     /// A whole block of C, whose rows lie `row` numbers apart: four tiles, of two of A and two of B at
@@ -243,7 +290,14 @@ mod unit {
     /// # Safety
     /// As for [`block`].
     #[inline(always)]
-    unsafe fn tiles(a: *const u8, b: *const u8, steps: usize, c: *mut f32, row: isize, add: bool) {
+    unsafe fn tiles(
+        [a, b]: [*const u8; 2],
+        steps: usize,
+        c: *mut f32,
+        row: isize,
+        add: bool,
+        next: Next,
+    ) {
         // SAFETY: the caller's promise.
         unsafe {
             asm!(
@@ -264,46 +318,46 @@ mod unit {
                 "tileloadd tmm4, [{a} + {line} + 4096]",
                 "tileloadd tmm6, [{b} + {line}]",
                 "tileloadd tmm7, [{b} + {line} + 1024]",
-                "tdpbf16ps tmm0, tmm4, tmm6",
                 "tileloadd tmm5, [{a} + {line} + 5120]",
-                "tdpbf16ps tmm1, tmm4, tmm7",
+                calling!(0, 4, 6),
+                calling!(1, 4, 7),
                 "tileloadd tmm4, [{a} + {line} + 2048]",
-                "tdpbf16ps tmm2, tmm5, tmm6",
-                "tdpbf16ps tmm3, tmm5, tmm7",
+                calling!(2, 5, 6),
+                calling!(3, 5, 7),
+                // Second and first.
                 "tileloadd tmm5, [{a} + {line} + 3072]",
-                // Second, first.
-                "tdpbf16ps tmm0, tmm4, tmm6",
-                "tdpbf16ps tmm1, tmm4, tmm7",
-                "tdpbf16ps tmm2, tmm5, tmm6",
+                calling!(0, 4, 6),
+                calling!(1, 4, 7),
+                calling!(2, 5, 6),
                 "tileloadd tmm6, [{b} + {line} + 2048]",
-                "tdpbf16ps tmm3, tmm5, tmm7",
+                calling!(3, 5, 7),
+                // Second and second.
                 "tileloadd tmm7, [{b} + {line} + 3072]",
-                // Second, second.
-                "tdpbf16ps tmm0, tmm4, tmm6",
-                "tdpbf16ps tmm1, tmm4, tmm7",
+                calling!(0, 4, 6),
+                calling!(1, 4, 7),
                 "tileloadd tmm4, [{a} + {line}]",
-                "tdpbf16ps tmm2, tmm5, tmm6",
-                "tdpbf16ps tmm3, tmm5, tmm7",
+                calling!(2, 5, 6),
+                calling!(3, 5, 7),
+                // First and second.
                 "tileloadd tmm5, [{a} + {line} + 1024]",
-                // First, second.
-                "tdpbf16ps tmm0, tmm4, tmm6",
-                "tdpbf16ps tmm1, tmm4, tmm7",
-                "tdpbf16ps tmm2, tmm5, tmm6",
+                calling!(0, 4, 6),
+                calling!(1, 4, 7),
+                calling!(2, 5, 6),
                 "tileloadd tmm6, [{b} + {line} + 4096]",
-                "tdpbf16ps tmm3, tmm5, tmm7",
+                calling!(3, 5, 7),
+                // First and last.
                 "tileloadd tmm7, [{b} + {line} + 5120]",
-                // First, last.
-                "tdpbf16ps tmm0, tmm4, tmm6",
-                "tdpbf16ps tmm1, tmm4, tmm7",
-                "tdpbf16ps tmm2, tmm5, tmm6",
+                product!(0, 4, 6),
+                product!(1, 4, 7),
+                product!(2, 5, 6),
                 "tileloadd tmm6, [{b} + {line}]",
-                "tdpbf16ps tmm3, tmm5, tmm7",
+                product!(3, 5, 7),
+                // First and first.
                 "tileloadd tmm7, [{b} + {line} + 1024]",
-                // First, first.
-                "tdpbf16ps tmm0, tmm4, tmm6",
-                "tdpbf16ps tmm1, tmm4, tmm7",
-                "tdpbf16ps tmm2, tmm5, tmm6",
-                "tdpbf16ps tmm3, tmm5, tmm7",
+                product!(0, 4, 6),
+                product!(1, 4, 7),
+                product!(2, 5, 6),
+                product!(3, 5, 7),
                 "add {a}, 6144",
                 "add {b}, 6144",
                 "dec {steps}",
@@ -320,6 +374,9 @@ mod unit {
                 a = inout(reg) a => _,
                 b = inout(reg) b => _,
                 steps = inout(reg) steps => _,
+                packed = inout(reg) next.packed => _,
+                apart = in(reg) next.apart * size_of::<f32>() as isize,
+                written = inout(reg) next.written => _,
                 out("tmm0") _,
                 out("tmm1") _,
                 out("tmm2") _,
