@@ -213,7 +213,11 @@ mod unit {
                             };
                             // Of the next strip, with each block a step.
                             let step = (j / SIDE).min(depth.div_ceil(STEP));
-                            let sheet = long.offset(top + SIDE, first + step * STEP);
+                            let (line, k) = match top + SIDE < longer {
+                                true => (top + SIDE, first),
+                                false => (0, first + deep),
+                            };
+                            let sheet = long.offset(line, k + step * STEP);
                             let next = Next {
                                 packed: sheet.at,
                                 apart: if sheet.column == 1 {

@@ -3,6 +3,7 @@
 use super::Memory;
 use crate::compile::program::{Fold, Load, Store};
 use crate::compile::view::{PerAxis, Walk};
+use crate::lanes::Level;
 use std::mem::MaybeUninit;
 
 /// Lanes of a register, at most.
@@ -149,7 +150,33 @@ unsafe fn copy<T: Copy>(
 /// # Safety
 /// There are `count` numbers, and room for as many rows of `len` elements.
 #[inline(never)]
-unsafe fn repeat<T: Copy>(
+unsafe fn repeat<T: Copy>(from: *const T, apart: isize, to: *mut T, len: usize, count: usize) {
+    #[cfg(target_arch = "x86_64")]
+    {
+        #[target_feature(enable = "avx2")]
+        unsafe fn wide<T: Copy>(
+            from: *const T,
+            apart: isize,
+            to: *mut T,
+            len: usize,
+            count: usize,
+        ) {
+            // SAFETY: the caller's promise.
+            unsafe { repeat_rows(from, apart, to, len, count) }
+        }
+        if Level::detect() >= Level::Avx2 {
+            // SAFETY: the machine has AVX2; the rest is the caller's promise.
+            return unsafe { wide(from, apart, to, len, count) };
+        }
+    }
+    // SAFETY: the caller's promise.
+    unsafe { repeat_rows(from, apart, to, len, count) }
+}
+
+/// # Safety
+/// As for [`repeat`].
+#[inline(always)]
+unsafe fn repeat_rows<T: Copy>(
     mut from: *const T,
     apart: isize,
     mut to: *mut T,
