@@ -19,7 +19,7 @@ const SIDE: usize = 32;
 const STEP: usize = 32;
 
 /// Depth of strips and panels, at most: one of each is to stay in the first cache.
-const DEPTH: usize = 96;
+const DEPTH: usize = 64;
 
 /// Rows, or columns, that are packed at a time: they are to stay in the second cache.
 const WIDE: usize = 512;
@@ -679,7 +679,7 @@ mod tests {
                 let mut b = random(4, sizes[1] * sizes[2], 1.0);
                 match which {
                     0 => a[40 * sizes[1] + 7] = x,
-                    1 => b[90 * sizes[2] + 33] = x,
+                    1 => b[(DEPTH - 2) * sizes[2] + 33] = x,
                     2 => a[32 * sizes[1]..64 * sizes[1]].fill(x),
                     _ => b.fill(x),
                 }

@@ -209,27 +209,26 @@ pub(super) mod x86 {
     pub unsafe fn transpose(from: *const f32, apart: isize, to: *mut f32, step: usize) {
         // SAFETY: the caller's promise: AVX, and eight rows of eight.
         unsafe {
-            let r: [__m256; 8] =
-                std::array::from_fn(|i| _mm256_loadu_ps(from.offset(i as isize * apart)));
-            // In each half of a register: pairs of rows, then fours, then both halves.
-            let pairs = |i: usize| {
-                let (low, high) = (r[i], r[i + 1]);
-                [_mm256_unpacklo_ps(low, high), _mm256_unpackhi_ps(low, high)]
-            };
-            let fours = |i: usize| {
-                let ([a, b], [c, d]) = (pairs(i), pairs(i + 2));
-                [
-                    _mm256_shuffle_ps(a, c, 0x44),
-                    _mm256_shuffle_ps(a, c, 0xee),
-                    _mm256_shuffle_ps(b, d, 0x44),
-                    _mm256_shuffle_ps(b, d, 0xee),
-                ]
-            };
-            let (above, below) = (fours(0), fours(4));
-            for k in 0..4 {
-                let (a, b) = (above[k], below[k]);
-                _mm256_storeu_ps(to.add(k * step), _mm256_permute2f128_ps(a, b, 0x20));
-                _mm256_storeu_ps(to.add((k + 4) * step), _mm256_permute2f128_ps(a, b, 0x31));
+            for half in [0, 4] {
+                // Rows i and i + 4, four numbers of each: halves need not change places later.
+                let r: [__m256; 4] = std::array::from_fn(|i| {
+                    let from = from.offset(i as isize * apart).add(half);
+                    let low = _mm256_castps128_ps256(_mm_loadu_ps(from));
+                    _mm256_insertf128_ps::<1>(low, _mm_loadu_ps(from.offset(4 * apart)))
+                });
+                let low = [
+                    _mm256_unpacklo_ps(r[0], r[1]),
+                    _mm256_unpacklo_ps(r[2], r[3]),
+                ];
+                let high = [
+                    _mm256_unpackhi_ps(r[0], r[1]),
+                    _mm256_unpackhi_ps(r[2], r[3]),
+                ];
+                for (k, [x, y]) in [(0, low), (2, high)] {
+                    let to = to.add((half + k) * step);
+                    _mm256_storeu_ps(to, _mm256_shuffle_ps::<0x44>(x, y));
+                    _mm256_storeu_ps(to.add(step), _mm256_shuffle_ps::<0xee>(x, y));
+                }
             }
         }
     }
