@@ -155,46 +155,59 @@ mod unit {
     /// As for [`super::run`].
     #[target_feature(enable = "avx512f,avx512bw")]
     pub unsafe fn run(p: &Product<f32>, scratch: *mut u8) {
-        // Of the longer side of C a strip is packed at a time, of the shorter one all.
+        // Of the longer side of C a strip is packed at a time, of the shorter one all panels.
         let by_rows = p.rows >= p.columns;
         let (a, b) = (p.a, p.b.transposed());
         let (long, short) = if by_rows { (a, b) } else { (b, a) };
         let (longer, shorter) = (p.rows.max(p.columns), p.rows.min(p.columns));
+        // What is (along the longer side, along the shorter one), as (of rows, of columns).
+        let turned = |(long, short)| {
+            if by_rows {
+                (long, short)
+            } else {
+                (short, long)
+            }
+        };
         let parts = p.depth.div_ceil(DEPTH);
         let deep = p.depth.div_ceil(parts).next_multiple_of(STEP);
-        // SAFETY: the caller's promise: the unit is there, the scratch has room for a strip, for
-        // WIDE packed lines, a block, and a product of a block; all offsets are inside the matrices.
+        // SAFETY: the caller's promise: the unit is there; the scratch has room for a strip, for
+        // WIDE packed lines, and for a block or what its product needs in vector registers; all
+        // that is read and written is inside the matrices.
         unsafe {
             asm!("ldtilecfg [{}]", in(reg) &CONFIG, options(nostack, readonly));
             for first in (0..p.depth).step_by(deep) {
                 let depth = deep.min(p.depth - first);
-                let size = depth.div_ceil(STEP) * SPLIT;
+                let steps = depth.div_ceil(STEP);
                 for left in (0..shorter).step_by(WIDE) {
                     let wide = WIDE.min(shorter - left);
+                    let panels = wide.div_ceil(SIDE);
                     let strip = scratch;
-                    let others = strip.add(size);
-                    let spare = others.add(wide.div_ceil(SIDE) * size);
-                    let from = short.offset(left, first);
+                    let packed = strip.add(steps * SPLIT);
+                    let spare = packed.add(panels * steps * SPLIT);
                     let mut largest = [0.0; WIDE / SIDE];
-                    pack(from, wide, depth, by_rows, others, &mut largest);
+                    let largest = &mut largest[..panels];
+                    pack(
+                        short.offset(left, first),
+                        wide,
+                        depth,
+                        by_rows,
+                        packed,
+                        largest,
+                    );
                     for top in (0..longer).step_by(SIDE) {
                         let high = SIDE.min(longer - top);
-                        let mut own = [0.0];
-                        pack(
-                            long.offset(top, first),
-                            high,
-                            depth,
-                            !by_rows,
-                            strip,
-                            &mut own,
-                        );
-                        for (j, &other) in (0..wide).step_by(SIDE).zip(&largest) {
-                            let across = SIDE.min(wide - j);
-                            let packed = others.add(j / SIDE * size);
-                            let (row, column) = (top, left + j);
-                            let (rows, columns, row, column, a, b) = match by_rows {
-                                true => (high, across, row, column, strip, packed),
-                                false => (across, high, column, row, packed, strip),
+                        let from = long.offset(top, first);
+                        let mut most = [0.0];
+                        pack(from, high, depth, !by_rows, strip, &mut most);
+                        for (j, &other) in largest.iter().enumerate() {
+                            let at = left + j * SIDE;
+                            let (row, column) = turned((top, at));
+                            let (rows, columns) = turned((high, SIDE.min(shorter - at)));
+                            let panel = packed.add(j * steps * SPLIT);
+                            let factors = if by_rows {
+                                [strip, panel]
+                            } else {
+                                [panel, strip]
                             };
                             let part = Product {
                                 a: p.a.offset(row, first),
@@ -205,32 +218,30 @@ mod unit {
                                 columns,
                                 add: p.add || first > 0,
                             };
-                            let (down, right) = match by_rows {
-                                true if j + SIDE < wide => (row, column + SIDE),
-                                true => (row + SIDE, left),
-                                false if j + SIDE < wide => (row + SIDE, column),
-                                false => (left, column + SIDE),
-                            };
+                            if !super::fits(most[0], other) {
+                                part.run(spare);
+                                continue;
+                            }
                             // Of the next strip, with each block a step.
-                            let step = (j / SIDE).min(depth.div_ceil(STEP));
                             let (line, k) = match top + SIDE < longer {
                                 true => (top + SIDE, first),
                                 false => (0, first + deep),
                             };
-                            let sheet = long.offset(line, k + step * STEP);
+                            let read = long.offset(line, k + j.min(steps) * STEP);
+                            let (row, column) = turned(match j + 1 < panels {
+                                true => (top, at + SIDE),
+                                false => (top + SIDE, left),
+                            });
                             let next = Next {
-                                packed: sheet.at,
-                                apart: if sheet.column == 1 {
-                                    sheet.row
+                                read: read.at,
+                                apart: if read.column == 1 {
+                                    read.row
                                 } else {
-                                    sheet.column
+                                    read.column
                                 },
-                                written: p.c.offset(down, right).at,
+                                written: p.c.offset(row, column).at,
                             };
-                            match super::fits(own[0], other) {
-                                true => block(&part, a, b, spare.cast(), next),
-                                false => part.run(spare),
-                            }
+                            block(&part, factors, spare.cast(), next);
                         }
                     }
                 }
@@ -243,8 +254,8 @@ mod unit {
     /// it would keep the unit from loading tiles.) Addresses need not be valid.
     #[derive(Clone, Copy)]
     struct Next {
-        /// Rows of two lines, so many numbers apart, that will be packed.
-        packed: *const f32,
+        /// Rows of two lines, so many numbers apart, which will be packed.
+        read: *const f32,
         apart: isize,
         /// The block of C after this one; its rows lie as those of this one.
         written: *const f32,
@@ -255,14 +266,14 @@ mod unit {
     /// # Safety
     /// As for [`super::run`], and the unit has its shape.
     #[inline(always)]
-    unsafe fn block(p: &Product<f32>, a: *const u8, b: *const u8, spare: *mut f32, next: Next) {
+    unsafe fn block(p: &Product<f32>, factors: [*mut u8; 2], spare: *mut f32, next: Next) {
         let steps = p.depth.div_ceil(STEP);
         // SAFETY: the caller's promise.
         unsafe {
             if p.rows == SIDE && p.columns == SIDE && p.c.column == 1 {
-                tiles([a, b], steps, p.c.at, p.c.row, p.add, next);
+                tiles(factors, steps, p.c.at, p.c.row, p.add, next);
             } else {
-                tiles([a, b], steps, spare, SIDE as isize, false, next);
+                tiles(factors, steps, spare, SIDE as isize, false, next);
                 let block = std::slice::from_raw_parts(spare, p.rows * SIDE);
                 edge(block, SIDE, p.c, p.columns, p.add);
             }
@@ -276,12 +287,12 @@ mod unit {
         };
     }
 
-    /// And meanwhile calls for two lines of what will be packed, and two of what will be written.
+    /// And meanwhile calls for two lines of what will be read, and two of what will be written.
     macro_rules! calling {
         ($c:literal, $a:literal, $b:literal) => {
             concat!(
                 product!($c, $a, $b),
-                "\nprefetcht0 [{packed}]\nprefetcht0 [{packed} + 64]\nadd {packed}, {apart}",
+                "\nprefetcht0 [{read}]\nprefetcht0 [{read} + 64]\nadd {read}, {apart}",
                 "\nprefetchw [{written}]\nprefetchw [{written} + 64]\nadd {written}, {row}",
             )
         };
@@ -295,7 +306,7 @@ mod unit {
     /// As for [`block`].
     #[inline(always)]
     unsafe fn tiles(
-        [a, b]: [*const u8; 2],
+        [a, b]: [*mut u8; 2],
         steps: usize,
         c: *mut f32,
         row: isize,
@@ -378,7 +389,7 @@ mod unit {
                 a = inout(reg) a => _,
                 b = inout(reg) b => _,
                 steps = inout(reg) steps => _,
-                packed = inout(reg) next.packed => _,
+                read = inout(reg) next.read => _,
                 apart = in(reg) next.apart * size_of::<f32>() as isize,
                 written = inout(reg) next.written => _,
                 out("tmm0") _,
