@@ -36,8 +36,9 @@ const SPLIT: usize = 6 * TILE;
 pub(super) fn is_faster([rows, depth, columns]: [usize; 3]) -> bool {
     let filled = [rows, depth, columns].map(|n| n.next_multiple_of(SIDE));
     let work = |[rows, depth, columns]: [usize; 3]| rows * depth * columns;
-    rows.min(columns).min(depth) >= SIDE
-        && rows.max(columns) >= 2 * SIDE
+    // (Of few rows: B is not packed for vector registers.)
+    rows >= 2 * SIDE
+        && columns.min(depth) >= SIDE
         && work(filled) <= work([rows, depth, columns]) / 2 * 3
         && unit::is_there()
 }
