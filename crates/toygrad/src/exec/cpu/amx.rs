@@ -1,10 +1,10 @@
 //! Matrix products of f32 in the matrix unit of newer x86-64 processors (AMX), on one thread.
 //!
-//! The unit multiplies tiles of bfloat16, 16 times as fast as vector registers multiply f32. An f32
-//! is exactly the sum of three bfloat16 ([`split`]); of the nine products of the parts of two numbers
-//! the six larger ones are added up, in f32 (Henry, Tang & Heinecke, "Leveraging the bfloat16
-//! artificial intelligence datatype for higher-precision computations", 2019). What is left out, at
-//! most 2^-22 of a product and seldom more than 2^-25, is less than sums of f32 lose by rounding.
+//! The unit multiplies tiles of bfloat16, 14 times as fast as AVX-512 multiplies f32. An f32 is
+//! exactly the sum of three bfloat16 (`split`); of the nine products of the parts of two numbers the
+//! six larger ones are added up, in f32 (Henry, Tang & Heinecke, "Leveraging the bfloat16 artificial
+//! intelligence datatype for higher-precision computations", 2019). What is left out, less than
+//! 2^-22 of a product and mostly about 2^-25, is less than sums of f32 lose by rounding.
 //!
 //! As in `gemm.rs`, an element of C is summed in the order of k, in stretches that depend on the
 //! depth alone. The unit takes subnormal numbers for zeros: blocks of C for which that matters, and
@@ -162,12 +162,9 @@ mod unit {
         let (long, short) = if by_rows { (a, b) } else { (b, a) };
         let (longer, shorter) = (p.rows.max(p.columns), p.rows.min(p.columns));
         // What is (along the longer side, along the shorter one), as (of rows, of columns).
-        let turned = |(long, short)| {
-            if by_rows {
-                (long, short)
-            } else {
-                (short, long)
-            }
+        let turned = |(long, short)| match by_rows {
+            true => (long, short),
+            false => (short, long),
         };
         let parts = p.depth.div_ceil(DEPTH);
         let deep = p.depth.div_ceil(parts).next_multiple_of(STEP);
@@ -179,36 +176,29 @@ mod unit {
             for first in (0..p.depth).step_by(deep) {
                 let depth = deep.min(p.depth - first);
                 let steps = depth.div_ceil(STEP);
-                for left in (0..shorter).step_by(WIDE) {
-                    let wide = WIDE.min(shorter - left);
+                for begin in (0..shorter).step_by(WIDE) {
+                    let wide = WIDE.min(shorter - begin);
                     let panels = wide.div_ceil(SIDE);
                     let strip = scratch;
                     let packed = strip.add(steps * SPLIT);
                     let spare = packed.add(panels * steps * SPLIT);
+                    let from = short.offset(begin, first);
                     let mut largest = [0.0; WIDE / SIDE];
                     let largest = &mut largest[..panels];
-                    pack(
-                        short.offset(left, first),
-                        wide,
-                        depth,
-                        by_rows,
-                        packed,
-                        largest,
-                    );
+                    pack(from, wide, depth, by_rows, packed, largest);
                     for top in (0..longer).step_by(SIDE) {
                         let high = SIDE.min(longer - top);
                         let from = long.offset(top, first);
                         let mut most = [0.0];
                         pack(from, high, depth, !by_rows, strip, &mut most);
                         for (j, &other) in largest.iter().enumerate() {
-                            let at = left + j * SIDE;
+                            let at = begin + j * SIDE;
                             let (row, column) = turned((top, at));
                             let (rows, columns) = turned((high, SIDE.min(shorter - at)));
                             let panel = packed.add(j * steps * SPLIT);
-                            let factors = if by_rows {
-                                [strip, panel]
-                            } else {
-                                [panel, strip]
+                            let (left, right) = match by_rows {
+                                true => (strip, panel),
+                                false => (panel, strip),
                             };
                             let part = Product {
                                 a: p.a.offset(row, first),
@@ -231,18 +221,17 @@ mod unit {
                             let read = long.offset(line, k + j.min(steps) * STEP);
                             let (row, column) = turned(match j + 1 < panels {
                                 true => (top, at + SIDE),
-                                false => (top + SIDE, left),
+                                false => (top + SIDE, begin),
                             });
                             let next = Next {
                                 read: read.at,
-                                apart: if read.column == 1 {
-                                    read.row
-                                } else {
-                                    read.column
+                                apart: match read.column {
+                                    1 => read.row,
+                                    apart => apart,
                                 },
                                 written: p.c.offset(row, column).at,
                             };
-                            block(&part, factors, spare.cast(), next);
+                            block(&part, [left, right], spare.cast(), next);
                         }
                     }
                 }
@@ -461,10 +450,9 @@ mod unit {
     ) -> __m512i {
         let whole = lines == 16 && depth == STEP;
         let (near, far) = (depth.min(16), depth.saturating_sub(16));
-        let lies = if ACROSS {
-            from.row == 1
-        } else {
-            from.column == 1
+        let lies = match ACROSS {
+            true => from.row == 1,
+            false => from.column == 1,
         };
         // SAFETY: the caller's promise; of rows that are not whole, only what there is is read.
         unsafe {
