@@ -5,7 +5,7 @@ mod common;
 use common::*;
 use toygrad::{
     DType, Parameter, Result, Value, compile, custom, gradcheck, gradients, hessian, hvp, jacobian,
-    jvp, no_grad, vjp,
+    jvp, no_grad, s, vjp,
 };
 
 const EXACT: Tolerance = Tolerance {
@@ -243,6 +243,118 @@ fn jacobians_and_hessians_are_the_analytic_ones() {
     assert_eq!(j.shape()[..], [2, 2, 2, 2]);
     assert_is(&(j.reshape([4, 4]).sum_axis(0)), &[1.0; 4]);
     assert_is(&jacobian(&m.sum(), &Value::from([1.0])), &[0.0]);
+}
+
+/// All rows are computed at once: they are those that are computed one by one, whatever operations
+/// the derivatives consist of.
+#[test]
+fn jacobians_are_products_row_by_row() {
+    let mut rng = Rng(5);
+    let mut array = |shape: &[usize]| rng.array(shape, DType::F64, (-1.0, 1.0));
+    let (x, w, stack) = (array(&[3, 4]), array(&[4, 5]), array(&[2, 4, 3]));
+    let (v, wide) = (array(&[4]), array(&[2, 3, 4]));
+    let at = Value::from([[2, 0, 1, 1], [0, 0, 3, 2], [1, 3, 0, 2]]);
+    // A rule made of what is not linear, and of another rule.
+    let clipped = |x: &Value| {
+        custom(
+            [x, &v],
+            |x| x[0].sin() * &x[1],
+            |x, y, g| {
+                let inner = custom(
+                    [g, y],
+                    |x| x[0].tanh() + &x[1],
+                    |x, _, g| vec![g * &x[0], g.clone()],
+                );
+                vec![inner.clamp(-0.7, 0.7), (g * &x[0]).softmax(-1).sum_axis(0)]
+            },
+        )
+    };
+    type Function<'a> = &'a dyn Fn(&Value) -> Value;
+    let functions: [(&str, Function); 17] = [
+        ("rows of the table", &|x| {
+            (x.tanh() * x.exp()).maximum(x * 2.0)
+        }),
+        ("broadcast", &|x| (x * &v).square() + x.sum_axis(0)),
+        ("matrix on the right", &|x| x.square().matmul(&w)),
+        ("matrix on the left", &|x| {
+            stack.matmul(x.tanh()).matmul(x.t())
+        }),
+        ("vector", &|x| {
+            x.matmul(&v).sin() + x.square().matmul(v.square())
+        }),
+        ("column", &|x| w.t().matmul(x.square().sum_axis(0)).tanh()),
+        ("stack", &|x| (wide.matmul(x.t())).matmul(x).tanh()),
+        ("reductions", &|x| {
+            x.logsumexp_axis(0) + x.max_axis(0) * x.mean_axis(0)
+        }),
+        ("softmax", &|x| x.softmax(-1) * x.standardize(0, 1e-3)),
+        ("movement", &|x| {
+            x.t().flip(0).pad([(1, 0), (0, 2)]).square().reshape([5, 5])
+        }),
+        ("windows", &|x| {
+            x.exp().windows(1, 2, 1, 2).square().sum_axis(-1)
+        }),
+        ("slices", &|x| {
+            x.slice(s![1.., 0..4]).square() * x.narrow(0, 0, 2)
+        }),
+        ("look-ups", &|x| {
+            x.square().gather(1, &at) * x.index_select(0, [2, 0, 0])
+        }),
+        ("scatter", &|x| {
+            Value::zeros([3, 4])
+                .scatter_add(1, &at, x.square())
+                .square()
+        }),
+        ("sorted, summed", &|x| {
+            x.sort(1, true).0.square().cumsum(0).cumsum(1)
+        }),
+        ("end to end", &|x| {
+            Value::concat([&x.square(), &(x * &v), &Value::ones([1, 4])], 0)
+        }),
+        ("rules", &|x| {
+            clipped(&clipped(x)) + x.detach() * x + no_grad(|| x.exp())
+        }),
+    ];
+    let t = Tolerance {
+        relative: 1e-11,
+        absolute: 1e-12,
+    };
+    // Few results make a Jacobian by rows, many one by columns.
+    let few = |y: Value| y.flatten().narrow(0, 0, y.elements().min(7));
+    let many = |y: Value| Value::concat(vec![y.flatten(); 5], 0);
+    let unit = |n: usize, k: usize| Value::from(k).one_hot(n).cast(DType::F64);
+    for (name, f) in functions {
+        let y = few(f(&x));
+        let row = |k| vjp(&[y.clone()], &[unit(y.elements(), k)], [&x]).remove(0);
+        let rows = Value::stack((0..y.elements()).map(row), 0);
+        assert_near(name, &numbers(&jacobian(&y, &x)), &numbers(&rows), t);
+        let y = many(f(&x));
+        let column = |k| jvp(&[y.clone()], [&x], &[unit(12, k).reshape([3, 4])]).remove(0);
+        let columns = Value::stack((0..12).map(column), 1);
+        assert_near(name, &numbers(&jacobian(&y, &x)), &numbers(&columns), t);
+        // And it has derivatives. (Those of the custom rule are not the truth.)
+        if name != "rules" {
+            let again = |x: &[Value]| jacobian(&few(f(&x[0])), &x[0]);
+            assert_derivatives(name, &again, std::slice::from_ref(&x));
+        }
+    }
+}
+
+/// Large arrays are not held for all rows at once.
+#[test]
+fn jacobians_of_large_functions_are_computed_in_parts() -> Result<()> {
+    let (x, n) = (Value::from([0.5, -1.0, 2.0]), 1 << 21);
+    let large = Value::linspace(0.1, 1.0, n).cast(DType::F64);
+    let y = (large.unsqueeze(1) * &x).tanh().sum_axis(0);
+    let j = jacobian(&y, &x);
+    let each = gradient(&y.sum(), &x).to_vec::<f64>()?;
+    const NEAR: Tolerance = Tolerance {
+        relative: 1e-11,
+        absolute: 0.0,
+    };
+    let diagonal = [each[0], 0.0, 0.0, 0.0, each[1], 0.0, 0.0, 0.0, each[2]];
+    assert_near("parts", &numbers(&j), &diagonal, NEAR);
+    Ok(())
 }
 
 #[test]

@@ -1,7 +1,9 @@
 //! Jacobians, Hessians, and the check of a derivative against differences.
 
+use super::batch::batched;
 use super::{gradients, jvp, vjp};
 use crate::graph::build::{failed, mistake};
+use crate::ops::random::placeholder;
 use crate::{DType, Error, Result, Value};
 use std::fmt;
 use std::panic::Location;
@@ -9,7 +11,8 @@ use std::slice::from_ref;
 
 /// All partial derivatives of `y` by `x`: shape `[y's axes.., x's axes..]`.
 ///
-/// A row at a time in reverse mode, or a column at a time in forward mode, whichever is fewer.
+/// By rows in reverse mode, or by columns in forward mode, whichever are fewer; all of them at once, as
+/// far as memory goes.
 ///
 /// ```
 /// use toygrad::prelude::*;
@@ -34,16 +37,23 @@ pub fn jacobian(y: &Value, x: &Value) -> Value {
     if rows == 0 || columns == 0 {
         return Value::full_at(shape, 0.0, dtype, at);
     }
-    let unit = |like: &Value, k: usize| {
-        let hot = Value::from(k).one_hot(like.elements());
-        hot.cast_at(like.dtype(), at).reshape(like.shape())
+    let by_rows = rows <= columns;
+    let (units_of, n) = if by_rows { (y, rows) } else { (x, columns) };
+    let unit = placeholder(units_of.shape(), units_of.dtype(), at);
+    let one = match by_rows {
+        true => vjp(from_ref(y), from_ref(&unit), [x]).remove(0),
+        false => jvp(from_ref(y), [x], from_ref(&unit)).remove(0),
     };
-    if rows <= columns {
-        let row = |k| vjp(from_ref(y), &[unit(y, k)], [x]).remove(0).flatten();
-        Value::stack((0..rows).map(row), 0).reshape(shape)
-    } else {
-        let column = |k| jvp(from_ref(y), [x], &[unit(x, k)]).remove(0).flatten();
-        Value::stack((0..columns).map(column), 1).reshape(shape)
+    if one.error().is_some() {
+        return one;
+    }
+    let i = Value::arange(0..n);
+    let units = i.unsqueeze(-1).eq(i).cast_at(unit.dtype(), at);
+    let units = units.reshape_at(&unit.shape().insert(0, n), at);
+    let all = batched(&[one], &[unit], &[units]).remove(0);
+    match by_rows {
+        true => all.reshape_at(&shape, at),
+        false => all.reshape([n, rows]).t().reshape_at(&shape, at),
     }
 }
 

@@ -5,6 +5,7 @@
 //! the inputs with tangents. Both match on the closed set of kinds; derivatives themselves stand
 //! beside the operations.
 
+mod batch;
 pub mod derived;
 
 use crate::graph::row::{Partial, Slope};
