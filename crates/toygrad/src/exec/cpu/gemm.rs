@@ -423,6 +423,21 @@ pub(super) unsafe fn edge<T: Real>(
     }
 }
 
+/// Whether a line of each of `count` rows, which lie so many numbers apart, fits into the first cache:
+/// of rows that are a power of two apart, many fall into the same few of its sets.
+fn stay_near<T>(apart: isize, count: usize) -> bool {
+    // Sets repeat after a page; with eight ways or more, half of them hold what else is in use.
+    const SETS: usize = 64;
+    const WAYS: usize = 4;
+    let bytes = apart.unsigned_abs() * size_of::<T>();
+    let shared = (bytes / LINE).trailing_zeros().min(SETS.ilog2());
+    let sets = match bytes.is_multiple_of(LINE) {
+        true => SETS >> shared,
+        false => SETS,
+    };
+    count <= WAYS * sets
+}
+
 /// A whole product, with strips of at most `H` rows.
 #[inline(always)]
 unsafe fn product<T: Real, V: Vector<T>, const H: usize>(
@@ -440,7 +455,8 @@ unsafe fn product<T: Real, V: Vector<T>, const H: usize>(
             // Tiles read whole registers; in the last panel there may be one alone.
             let whole = b.column == 1 && columns.is_multiple_of(V::LANES);
             let narrow = columns <= width && b.row == columns as isize;
-            let reads_b = whole && (narrow || p.rows <= FEW);
+            let few = p.rows <= H || p.rows <= FEW && stay_near::<T>(b.row, depth);
+            let reads_b = whole && (narrow || few);
             // SAFETY: the caller's promise; offsets stay inside the matrices, the scratch has room
             // for NEAR rows and `most` columns, filled up to whole strips and panels.
             unsafe {
