@@ -3,7 +3,7 @@
 use std::sync::atomic::{AtomicBool, Ordering};
 use toygrad::{Value, compile, gradients, manual_seed, set_num_threads};
 
-/// Products, loops, folds whose chunks meet, random numbers, look-ups: kernels of all kinds, most of
+/// Products (also with vectors), loops, folds whose chunks meet, random numbers, look-ups: kernels of all kinds, most of
 /// them large enough for threads.
 fn work(seed: u64) -> Vec<u64> {
     manual_seed(seed);
@@ -11,7 +11,9 @@ fn work(seed: u64) -> Vec<u64> {
     let rows = Value::arange(0..400i64) % 7;
     let y = (x.matmul(&w) * 0.1).tanh().index_select(0, &rows);
     let loss = (&y * Value::rand([400, 200])).square().mean() + y.exp().sum_axis(0).max();
-    let mut all = gradients(&loss, &[x, w]);
+    let (m, v) = (Value::randn([1057, 333]), Value::randn([333]));
+    let loss = loss + m.matmul(&v).tanh().mean();
+    let mut all = gradients(&loss, &[x, w, v]);
     all.push(loss);
     toygrad::evaluate(&all).expect("evaluates");
     let vectors = all

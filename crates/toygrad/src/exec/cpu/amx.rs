@@ -570,7 +570,7 @@ mod tests {
             let [d, e, f, _] = uniform_f32(1, case, 1);
             let any = |x: f32, n: usize| (x * n as f32) as usize;
             let sizes = [a, b, c].map(|x| sizes[any(x, sizes.len())]);
-            let lies = [any(d, 4), any(e, 4), any(f, 2)];
+            let lies = [any(d, 5), any(e, 5), any(f, 2)];
             // SAFETY: the unit is there.
             check::<f32>(sizes, lies, case as i64, scratch, |p, s| unsafe {
                 run(p, s)

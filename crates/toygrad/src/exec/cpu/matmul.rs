@@ -1,7 +1,7 @@
 //! Matrix products: how they are cut into parts, which threads share out.
 
 use super::gemm::{Matrix, Product, Real};
-use super::{Line, Memory, amx, with_scratch};
+use super::{Line, Memory, amx, gemv, with_scratch};
 use crate::compile::program::{MatMul, Operand};
 use crate::dtype::DType;
 use std::cell::RefCell;
@@ -9,6 +9,8 @@ use std::ops::Range;
 
 /// Multiplications from which threads pay.
 const LARGE: usize = 200_000;
+/// How many of them take as long as one by a vector, for which a number comes from memory.
+const FETCHED: usize = 4;
 /// Multiplications of a part, at least.
 const PART: usize = 250_000;
 /// Multiplications of a thread that are long: half a millisecond.
@@ -29,8 +31,12 @@ pub(super) fn multiplications(m: &MatMul) -> usize {
     work(m) * m.batch.iter().product::<usize>()
 }
 
+fn by_vector(m: &MatMul) -> bool {
+    gemv::is_faster([m.m, m.k, m.n])
+}
+
 fn work(m: &MatMul) -> usize {
-    m.m * m.k * m.n
+    m.m * m.k * m.n * if by_vector(m) { FETCHED } else { 1 }
 }
 
 pub(super) fn run(m: &MatMul, memory: &Memory) {
@@ -42,6 +48,8 @@ pub(super) fn run_parts(m: &MatMul, memory: &Memory, parts: &Range<usize>, exten
     let part = m.batch.iter().product::<usize>() / extent;
     let batches = parts.start * part..parts.end * part;
     match m.dtype {
+        DType::F32 if by_vector(m) => stack::<f32>(m, memory, batches, Unit::BY_VECTOR),
+        _ if by_vector(m) => stack::<f64>(m, memory, batches, Unit::BY_VECTOR),
         DType::F32 if amx::is_faster([m.m, m.k, m.n]) => {
             let (scratch, run) = (amx::scratch, amx::run);
             stack(m, memory, batches, Unit { scratch, run });
@@ -55,6 +63,13 @@ pub(super) fn run_parts(m: &MatMul, memory: &Memory, parts: &Range<usize>, exten
 struct Unit<T> {
     scratch: fn(&Product<T>) -> usize,
     run: unsafe fn(Product<T>, *mut u8),
+}
+
+impl<T: gemv::ByVector> Unit<T> {
+    const BY_VECTOR: Unit<T> = Unit {
+        scratch: gemv::scratch,
+        run: gemv::run,
+    };
 }
 
 impl<T: Real> Unit<T> {
@@ -80,14 +95,20 @@ fn stack<T: Real>(m: &MatMul, memory: &Memory, range: Range<usize>, unit: Unit<T
         }
         return;
     }
-    let whole = |batch: usize| Product {
-        a: matrix::<T>(m, &m.left, batch, memory),
-        b: matrix::<T>(m, &m.right, batch, memory),
-        c: matrix::<T>(m, &m.out, batch, memory),
-        rows: m.m,
-        depth: m.k,
-        columns: m.n,
-        add: !m.first,
+    // Few rows are taken for few columns, of the transposed product.
+    let turn = by_vector(m) && m.m < m.n;
+    let (rows, columns) = if turn { (m.n, m.m) } else { (m.m, m.n) };
+    let whole = |batch: usize| {
+        let p = Product {
+            a: matrix::<T>(m, &m.left, batch, memory),
+            b: matrix::<T>(m, &m.right, batch, memory),
+            c: matrix::<T>(m, &m.out, batch, memory),
+            rows: m.m,
+            depth: m.k,
+            columns: m.n,
+            add: !m.first,
+        };
+        if turn { p.transposed() } else { p }
     };
     // Few parts, as each packs anew what it shares with others; but of long work two for each thread,
     // so that one that is held up does less. An element is summed in the same order whatever its part.
@@ -99,8 +120,8 @@ fn stack<T: Real>(m: &MatMul, memory: &Memory, range: Range<usize>, unit: Unit<T
     let most = all.div_ceil(batches);
     let parts = (work(m) / PART).clamp(1, most);
     // What one part reads of a factor, all others read, and pack, as well: rather the smaller one.
-    let by_rows = m.m > m.n || m.n < parts * NARROW;
-    let side = if by_rows { m.m } else { m.n };
+    let by_rows = rows > columns || columns < parts * NARROW;
+    let side = if by_rows { rows } else { columns };
     let parts = parts.min(side.div_ceil(NARROW));
     let length = side.div_ceil(parts).next_multiple_of(NARROW);
     let parts = side.div_ceil(length);

@@ -6,6 +6,7 @@
 
 mod amx;
 mod gemm;
+mod gemv;
 mod index;
 mod loops;
 mod matmul;
