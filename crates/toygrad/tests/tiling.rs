@@ -47,6 +47,12 @@ fn convolution(x: &[Value]) -> Value {
     pooled.max_axis(-1).max_axis(-1).square().mean()
 }
 
+/// Rows are normalised before their softmax, so all loops over them begin with the same work.
+fn normalised_softmax(x: &[Value]) -> Value {
+    let y = (x[0].standardize(-1, 1e-5) * &x[1] + &x[2]).softmax(-1);
+    (&y * &y).sum()
+}
+
 const CASES: &[Case] = &[
     Case {
         name: "mixture",
@@ -61,6 +67,11 @@ const CASES: &[Case] = &[
     Case {
         name: "normalised",
         loss: normalised,
+        shapes: &[&[1301, 130], &[130], &[130]],
+    },
+    Case {
+        name: "normalised softmax",
+        loss: normalised_softmax,
         shapes: &[&[1301, 130], &[130], &[130]],
     },
     Case {
@@ -134,6 +145,18 @@ fn tiles_give_the_same_bits_on_any_number_of_threads() {
             assert!(one == bits(threads), "{}: {threads} threads", case.name);
         }
     }
+}
+
+/// What loops of a group have in common is computed in one of them, if it is not cheap.
+#[test]
+fn exponentials_are_computed_once() {
+    let named = |c: &&Case| c.name == "normalised softmax";
+    let case = CASES.iter().find(named).expect("it");
+    let recorded = compile(|x: Vec<Value>| case.results(&x));
+    let listing = recorded
+        .listing(case.inputs(DType::F32))
+        .expect("a program");
+    assert_eq!(listing.matches("= exp").count(), 1, "{listing}");
 }
 
 /// What is made of smaller arrays with no work is made again rather than kept: windows of images.

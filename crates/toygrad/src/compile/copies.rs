@@ -1,6 +1,6 @@
 //! Copies: what is made only to be copied is made where the copy would bring it.
 
-use super::program::{Kernel, Load, Operand, Place, Program};
+use super::program::{Instruction, Kernel, Load, Operand, Place, Program};
 use super::view::{PerAxis, View, Walk};
 use crate::Shape;
 use crate::graph::Movement;
@@ -63,7 +63,7 @@ impl Copy {
         };
         let copy = |load: &Load| {
             let register = load.register;
-            let operands = l.code.iter().flat_map(|i| &i.from[..i.arity as usize]);
+            let operands = l.code.iter().flat_map(Instruction::operands);
             let mut reads = operands.copied().chain(l.folds.iter().map(|f| f.register));
             let mut stores = l.stores.iter().filter(|s| s.register == register);
             let (Some(store), None, false) =

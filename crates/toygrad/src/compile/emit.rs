@@ -5,6 +5,7 @@ use super::graph::GraphOp;
 use super::group::Straight;
 use super::program::*;
 use super::recompute::Fate;
+use super::registers;
 use super::view::{PerAxis, View, Walk, collapse};
 use crate::graph::row::Family;
 use crate::graph::{Kind, RowRef};
@@ -23,14 +24,6 @@ pub(crate) struct Emitter<'a> {
     kernels: Vec<Kernel>,
     buffers: Vec<BufferSpec>,
     outputs: u32,
-}
-
-/// A place for values in a loop before registers are allocated: each is written once.
-#[derive(Clone, Copy, PartialEq)]
-enum Source {
-    Number,
-    Load,
-    Code,
 }
 
 impl<'a> Emitter<'a> {
@@ -422,55 +415,6 @@ impl<'a> Emitter<'a> {
     }
 }
 
-/// Counts values that are written once, and gives them registers.
-#[derive(Default)]
-struct Uses {
-    count: u32,
-}
-
-impl Uses {
-    /// A register for each value, from the instructions (written, read): one is free again after
-    /// the last use, but those of `pinned` values are their own.
-    fn allocate(&self, steps: &[(u32, &[u32])], pinned: Vec<u32>) -> (Vec<u32>, u32) {
-        let n = self.count as usize;
-        let mut last = vec![0usize; n];
-        let mut made = vec![false; n];
-        for (i, (to, from)) in steps.iter().enumerate() {
-            from.iter().for_each(|&v| last[v as usize] = i + 1);
-            made[*to as usize] = true;
-        }
-        let mut own = vec![false; n];
-        pinned.iter().for_each(|&v| own[v as usize] = true);
-        const NONE: u32 = u32::MAX;
-        let (mut physical, mut registers) = (vec![NONE; n], 0u32);
-        let fresh = |registers: &mut u32| {
-            *registers += 1;
-            *registers - 1
-        };
-        // What is there from the beginning, and what stays to the end.
-        for v in (0..n).filter(|&v| own[v] || !made[v]) {
-            physical[v] = fresh(&mut registers);
-        }
-        let mut free: Vec<u32> = Vec::new();
-        for (i, (to, from)) in steps.iter().enumerate() {
-            if physical[*to as usize] == NONE {
-                physical[*to as usize] = free.pop().unwrap_or_else(|| fresh(&mut registers));
-            }
-            for (k, &v) in from.iter().enumerate() {
-                let ends = last[v as usize] == i + 1 && !own[v as usize];
-                if ends && !from[..k].contains(&v) {
-                    free.push(physical[v as usize]);
-                }
-            }
-            // A result that nobody reads.
-            if last[*to as usize] == 0 && !own[*to as usize] {
-                free.push(physical[*to as usize]);
-            }
-        }
-        (physical, registers)
-    }
-}
-
 /// A loop in the making: values are written once.
 struct Body {
     shape: Shape,
@@ -481,7 +425,8 @@ struct Body {
     folds: Vec<Fold>,
     /// Members of the cluster by node.
     values: HashMap<u32, u32>,
-    sources: Vec<Source>,
+    /// How many values there are.
+    count: u16,
 }
 
 impl Body {
@@ -494,13 +439,13 @@ impl Body {
             stores: vec![],
             folds: vec![],
             values: HashMap::new(),
-            sources: vec![],
+            count: 0,
         }
     }
 
-    fn new_value(&mut self, source: Source) -> u32 {
-        self.sources.push(source);
-        self.sources.len() as u32 - 1
+    fn new_value(&mut self) -> u32 {
+        self.count += 1;
+        u32::from(self.count) - 1
     }
 
     /// The instruction of node `m`, and its value.
@@ -512,7 +457,7 @@ impl Body {
         }
         let value = match e.instruction(m) {
             Some((what, dtype, lanes)) => {
-                let to = self.new_value(Source::Code);
+                let to = self.new_value();
                 let arity = inputs.len() as u8;
                 self.code.push(Instruction {
                     what,
@@ -546,7 +491,7 @@ impl Body {
             if let Some(n) = self.numbers.iter().find(|n| n.0 == number && n.1 == dtype) {
                 return u32::from(n.2);
             }
-            let v = self.new_value(Source::Number);
+            let v = self.new_value();
             self.numbers.push((number, dtype, v as u16));
             return v;
         }
@@ -554,7 +499,7 @@ impl Body {
         if let Some(l) = self.loads.iter().find(|l| l.from == from) {
             return u32::from(l.register);
         }
-        let v = self.new_value(Source::Load);
+        let v = self.new_value();
         self.loads.push(Load {
             from,
             walk: Walk::default(),
@@ -577,44 +522,17 @@ impl Body {
         self.loads.iter_mut().for_each(|l| l.walk = walk(&l.from));
         self.stores.iter_mut().for_each(|s| s.walk = walk(&s.to));
         self.folds.iter_mut().for_each(|f| f.walk = walk(&f.to));
-        let uses = Uses {
-            count: self.sources.len() as u32,
-        };
-        let wide: Vec<(u32, [u32; 3], usize)> = self
-            .code
-            .iter()
-            .map(|i| (u32::from(i.to), i.from.map(u32::from), i.arity as usize))
-            .collect();
-        let steps: Vec<(u32, &[u32])> = wide
-            .iter()
-            .map(|(to, from, n)| (*to, &from[..*n]))
-            .collect();
-        // Numbers are written once for all tiles; the registers of loads and stores may stand for
-        // memory itself: none of them may share its register.
-        let loads = self.loads.iter().map(|l| u32::from(l.register));
-        let numbers = self.numbers.iter().map(|n| u32::from(n.2)).chain(loads);
-        let stores = self.stores.iter().map(|s| u32::from(s.register));
-        let folds = self.folds.iter().map(|f| u32::from(f.register));
-        let (physical, registers) =
-            uses.allocate(&steps, numbers.chain(stores).chain(folds).collect());
-        let map = |r: &mut u16| *r = physical[*r as usize] as u16;
-        self.code.iter_mut().for_each(|i| {
-            map(&mut i.to);
-            i.from[..i.arity as usize].iter_mut().for_each(map);
-        });
-        self.loads.iter_mut().for_each(|l| map(&mut l.register));
-        self.numbers.iter_mut().for_each(|n| map(&mut n.2));
-        self.stores.iter_mut().for_each(|s| map(&mut s.register));
-        self.folds.iter_mut().for_each(|f| map(&mut f.register));
-        Loop {
+        let mut made = Loop {
             dims,
             loads: self.loads,
             numbers: self.numbers,
             code: self.code,
             stores: self.stores,
             folds: self.folds,
-            registers: registers as u16,
+            registers: self.count,
             cut: Cut::default(),
-        }
+        };
+        registers::allocate(&mut made);
+        made
     }
 }

@@ -1,7 +1,7 @@
 //! The compiler: Values → Program, in a few separate passes over plain data.
 //!
 //! canonicalise (number the graph, look up the kept Program) → simplify → fuse → recompute → elide copies →
-//! tile → plan memory.
+//! tile (→ share, within groups) → plan memory.
 
 pub(crate) mod backward;
 pub(crate) mod cache;
@@ -13,6 +13,8 @@ mod group;
 mod plan;
 pub(crate) mod program;
 mod recompute;
+mod registers;
+mod share;
 mod simplify;
 mod tiling;
 pub(crate) mod view;

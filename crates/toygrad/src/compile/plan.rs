@@ -174,7 +174,7 @@ fn write_in_place(l: &mut Loop, made: u32, over: u32) -> bool {
     if folded || written || late.any(|r| is_read(&r)) || !alike {
         return false;
     }
-    let reads = |i: &Instruction| i.from[..i.arity as usize].iter().any(is_read);
+    let reads = |i: &Instruction| i.operands().iter().any(is_read);
     let last = l.code.iter().rposition(reads);
     for s in l.stores.iter_mut().filter(|s| s.to.buffer == made) {
         // Each element is computed when the last instruction has read what it is written over.

@@ -2,6 +2,7 @@
 
 use super::view::{PerAxis, View, Walk};
 use crate::DType;
+use crate::graph::row::Family;
 use crate::graph::{Extreme, Reduction, RowRef};
 use crate::lanes::{Combining, Lanes};
 use std::fmt;
@@ -60,7 +61,7 @@ pub(crate) enum Output {
 }
 
 /// A view of a buffer.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub(crate) struct Operand {
     pub buffer: u32,
     pub view: View,
@@ -166,7 +167,29 @@ pub(crate) struct Instruction {
     pub lanes: Lanes,
 }
 
-#[derive(Clone, Copy)]
+impl Instruction {
+    /// The registers that it reads.
+    pub fn operands(&self) -> &[u16] {
+        &self.from[..self.arity as usize]
+    }
+
+    /// The dtype of its result.
+    pub fn result(&self) -> DType {
+        match self.what {
+            Operation::Cast(to) => to,
+            Operation::Row(row) if matches!(row.0.family, Family::Compare | Family::Logic) => {
+                DType::Bool
+            }
+            Operation::Row(_) => self.dtype,
+        }
+    }
+
+    pub fn operands_mut(&mut self) -> &mut [u16] {
+        &mut self.from[..self.arity as usize]
+    }
+}
+
+#[derive(Clone, Copy, PartialEq, Eq, Hash)]
 pub(crate) enum Operation {
     Row(RowRef),
     Cast(DType),
@@ -422,10 +445,7 @@ impl Program {
                     )?;
                 }
                 for i in &l.code {
-                    let from: Vec<String> = i.from[..i.arity as usize]
-                        .iter()
-                        .map(|r| format!("r{r}"))
-                        .collect();
+                    let from: Vec<String> = i.operands().iter().map(|r| format!("r{r}")).collect();
                     writeln!(
                         f,
                         "      r{} = {} {}",

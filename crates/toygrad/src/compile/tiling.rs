@@ -4,6 +4,7 @@
 
 use super::plan::Free;
 use super::program::{BufferSpec, Kernel, Local, Loop, Operand, Output, Place, Program, Tiled};
+use super::share::share;
 use super::view::{PerAxis, View, collapse};
 use std::ops::Range;
 
@@ -33,6 +34,9 @@ pub(crate) fn tile(program: &mut Program) {
             groups = better;
         }
         at += 1;
+    }
+    if let Some(better) = groups.with_shared(program) {
+        groups = better;
     }
     let mut kernels = std::mem::take(&mut program.kernels).into_iter();
     let mut at = 0;
@@ -98,6 +102,36 @@ impl Groups {
             .first()
             .and_then(|&k| self.around(k));
         arena && group.is_some_and(|range| self.uses.are_in(&range, buffer))
+    }
+
+    /// Lets loops of a group find in a tile what earlier ones computed, if the groups stay the same,
+    /// but for the length of their tiles: the program's groups after that.
+    fn with_shared(&self, program: &mut Program) -> Option<Groups> {
+        let known = program.buffers.len();
+        let mut was = Vec::new();
+        for (start, group) in &self.found {
+            let kernels = &mut program.kernels[*start..][..group.kernels];
+            let changed = share(kernels, &mut program.buffers);
+            was.extend(changed.into_iter().map(|(at, l)| (start + at, l)));
+        }
+        if was.is_empty() {
+            return None;
+        }
+        let groups = Groups::find(program);
+        let span = |&(start, g): &(usize, Group)| (start, g.kernels, g.extent);
+        if groups
+            .found
+            .iter()
+            .map(span)
+            .eq(self.found.iter().map(span))
+        {
+            return Some(groups);
+        }
+        for (at, l) in was {
+            program.kernels[at] = Kernel::Loop(l);
+        }
+        program.buffers.truncate(known);
+        None
     }
 
     /// Large arrays that a loop makes of smaller ones with hardly any work (windows of an image, say)

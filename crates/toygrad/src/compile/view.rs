@@ -8,7 +8,7 @@ use smallvec::{SmallVec, smallvec};
 pub(crate) type PerAxis<T> = SmallVec<[T; 4]>;
 
 /// Where the elements of an array lie, in elements from the start of a base array.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub(crate) struct View {
     pub offset: isize,
     pub strides: PerAxis<isize>,
