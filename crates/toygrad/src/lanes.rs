@@ -587,6 +587,11 @@ unsafe fn run_across<C: Combine<T>, T: Lane, I: Isa>(
     apart: isize,
 ) {
     let (mut src, mut dst) = (src.cast::<T>(), dst.cast::<T>());
+    // Rows that meet in the same elements are combined before these are stored.
+    let (count, rows) = match apart {
+        0 => (1, count),
+        _ => (count, 1),
+    };
     // Blocks, the last of which may overlap the one before: it is computed before that is stored.
     macro_rules! blocks {
         ($width:expr) => {
@@ -595,10 +600,14 @@ unsafe fn run_across<C: Combine<T>, T: Lane, I: Isa>(
                 // different memory.
                 unsafe {
                     let combined = |i: usize| {
-                        let x = src.add(i).cast::<[T; $width]>().read_unaligned();
                         let mut y = dst.add(i).cast::<[T; $width]>().read_unaligned();
-                        for k in 0..$width {
-                            y[k] = C::combine(y[k], x[k]);
+                        let mut src = src.add(i);
+                        for _ in 0..rows {
+                            let x = src.cast::<[T; $width]>().read_unaligned();
+                            for k in 0..$width {
+                                y[k] = C::combine(y[k], x[k]);
+                            }
+                            src = src.wrapping_add(len);
                         }
                         y
                     };
@@ -611,7 +620,7 @@ unsafe fn run_across<C: Combine<T>, T: Lane, I: Isa>(
                     }
                     store(len - $width, last);
                 }
-                src = src.wrapping_add(len);
+                src = src.wrapping_add(len * rows);
                 dst = dst.wrapping_offset(apart);
             }
         };

@@ -2,8 +2,7 @@
 
 use super::Memory;
 use crate::compile::program::{Fold, Load, Store};
-use crate::compile::view::{PerAxis, Walk};
-use crate::lanes::Level;
+use crate::compile::view::Walk;
 use std::mem::MaybeUninit;
 
 /// Lanes of a register, at most.
@@ -23,8 +22,8 @@ struct Rows {
 /// Visits elements `start..start + n` of the index space, in rows along its last axis.
 #[inline]
 fn rows(walk: &Walk, start: usize, n: usize, mut visit: impl FnMut(Rows)) {
-    let (dims, strides) = (&walk.dims, &walk.strides);
-    let Some((&inner, outer)) = dims.split_last() else {
+    let (&[ref outer @ .., inner], &[ref strides @ .., step]) = (&walk.dims[..], &walk.strides[..])
+    else {
         return visit(Rows {
             at: 0,
             offset: 0,
@@ -33,49 +32,53 @@ fn rows(walk: &Walk, start: usize, n: usize, mut visit: impl FnMut(Rows)) {
             len: n,
         });
     };
-    let step = strides[dims.len() - 1];
-    // Filled where it stands: `from_elem` moves it, by loads that wait for smaller stores.
-    let mut index: PerAxis<usize> = PerAxis::new();
-    index.resize(outer.len(), 0);
-    let (mut rest, mut first) = (start / inner, start % inner);
-    let mut offset = 0;
-    for a in (0..outer.len()).rev() {
-        index[a] = rest % outer[a];
-        rest /= outer[a];
-        offset += index[a] as isize * strides[a];
+    let (mut row, mut first) = (start / inner, start % inner);
+    // Rows along the next axis lie equally far apart; those along the others are blocks.
+    let (rows, apart, outer) = match outer {
+        &[ref outer @ .., rows] => (rows, strides[outer.len()], outer),
+        [] => (1, 0, outer),
+    };
+    let mut block = 0;
+    if !outer.is_empty() {
+        (block, row) = (row / rows, row % rows);
     }
     let mut done = 0;
     while done < n {
-        // Whole rows up to the end of the next axis, or a part of one.
-        let whole = match outer.last() {
-            Some(&count) if first == 0 => ((n - done) / inner).min(count - index[outer.len() - 1]),
-            _ => 0,
-        };
-        let (count, len) = match whole {
-            0 => (1, (inner - first).min(n - done)),
-            whole => (whole, inner),
+        let offset = offset(block, outer, &strides[..outer.len()]) + row as isize * apart;
+        let (ahead, left) = (rows - row, n - done);
+        let (count, len) = match first {
+            0 if ahead * inner <= left => (ahead, inner),
+            0 if inner <= left => (left / inner, inner),
+            _ => (1, (inner - first).min(left)),
         };
         visit(Rows {
             at: done,
             offset: offset + first as isize * step,
             count,
-            apart: outer.last().map_or(0, |_| strides[outer.len() - 1]),
+            apart,
             len,
         });
         done += count * len;
         first = 0;
-        let mut further = count;
-        for a in (0..outer.len()).rev() {
-            index[a] += further;
-            offset += further as isize * strides[a];
-            if index[a] < outer[a] {
-                break;
-            }
-            offset -= strides[a] * outer[a] as isize;
-            index[a] = 0;
-            further = 1;
+        row += count;
+        if row == rows {
+            (block, row) = (block + 1, 0);
         }
     }
+}
+
+/// Where the `i`-th index of some axes is.
+#[inline]
+fn offset(mut i: usize, dims: &[usize], strides: &[isize]) -> isize {
+    let Some((_, inner)) = dims.split_first() else {
+        return 0;
+    };
+    let mut offset = 0;
+    for (&len, &stride) in inner.iter().zip(&strides[1..]).rev() {
+        offset += (i % len) as isize * stride;
+        i /= len;
+    }
+    offset + i as isize * strides[0]
 }
 
 /// Runs the body with `T` as a number type of the dtype's size.
@@ -101,26 +104,68 @@ macro_rules! by_size {
 /// Rows of up to so many elements are not worth a call of `memcpy`.
 const SHORT: usize = 32;
 
-/// Calls `four(i)` for stretches of four elements that cover `n`, of which the last two may overlap.
+/// Calls `part(i)` for stretches of `N` elements that cover `n`, of which the last two may overlap.
 #[inline(always)]
-fn fours(n: usize, mut four: impl FnMut(usize)) {
+fn parts<const N: usize>(n: usize, mut part: impl FnMut(usize)) {
     let mut i = 0;
-    while i + 4 < n {
-        four(i);
-        i += 4;
+    while i + N < n {
+        part(i);
+        i += N;
     }
-    four(n - 4);
+    part(n - N);
 }
 
-/// Copies rows; where source and destination are the same, nothing changes. (A function of its own:
-/// all that it needs fits into registers.)
-///
+/// A function over rows, compiled for AVX2 too, where the machine has that. (Functions of their own:
+/// all that they need fits into registers.)
+macro_rules! over_rows {
+    ($(#[$doc:meta])* $name:ident = $rows:ident($($x:ident: $t:ty),*)) => {
+        $(#[$doc])*
+        #[inline(never)]
+        unsafe fn $name<T: Copy>($($x: $t),*) {
+            #[cfg(target_arch = "x86_64")]
+            {
+                #[target_feature(enable = "avx2")]
+                unsafe fn wide<T: Copy>($($x: $t),*) {
+                    // SAFETY: the caller's promise.
+                    unsafe { $rows($($x),*) }
+                }
+                if is_x86_feature_detected!("avx2") {
+                    // SAFETY: the machine has AVX2; the rest is the caller's promise.
+                    return unsafe { wide($($x),*) };
+                }
+            }
+            // SAFETY: the caller's promise.
+            unsafe { $rows($($x),*) }
+        }
+    };
+}
+
+over_rows! {
+    /// Copies rows; where source and destination are the same, nothing changes.
+    ///
+    /// # Safety
+    /// Both have `count` rows of `len` elements, so far apart; they are the same or do not overlap.
+    copy = copy_rows(
+        from: *const T, from_apart: isize, to: *mut T, to_apart: isize, len: usize, count: usize
+    )
+}
+
+over_rows! {
+    /// Fills rows, which lie one after the other, with one number each; these are `apart`.
+    ///
+    /// # Safety
+    /// There are `count` numbers, and room for as many rows of `len` elements.
+    repeat = repeat_rows(from: *const T, apart: isize, to: *mut T, len: usize, count: usize)
+}
+
 /// # Safety
-/// Both have `count` rows of `len` elements, so far apart; they are the same or do not overlap.
-#[inline(never)]
-unsafe fn copy<T: Copy>(
-    (mut from, from_apart): (*const T, isize),
-    (mut to, to_apart): (*mut T, isize),
+/// As for [`copy`].
+#[inline(always)]
+unsafe fn copy_rows<T: Copy>(
+    mut from: *const T,
+    from_apart: isize,
+    mut to: *mut T,
+    to_apart: isize,
     len: usize,
     count: usize,
 ) {
@@ -134,43 +179,21 @@ unsafe fn copy<T: Copy>(
             }
         };
     }
+    // A part is read before it is written.
+    macro_rules! in_parts {
+        ($n:literal) => {
+            each_row!(parts::<$n>(len, |i| {
+                let part = from.add(i).cast::<[T; $n]>().read_unaligned();
+                to.add(i).cast::<[T; $n]>().write_unaligned(part);
+            }))
+        };
+    }
     match len {
         0..4 => each_row!((0..len).for_each(|i| *to.add(i) = *from.add(i))),
-        // Four elements are read before they are written.
-        4..=SHORT => each_row!(fours(len, |i| {
-            let four = from.add(i).cast::<[T; 4]>().read_unaligned();
-            to.add(i).cast::<[T; 4]>().write_unaligned(four);
-        })),
+        4..8 => in_parts!(4),
+        8..=SHORT => in_parts!(8),
         _ => each_row!(std::ptr::copy(from, to, len)),
     }
-}
-
-/// Fills rows, which lie one after the other, with one number each; these are `apart`.
-///
-/// # Safety
-/// There are `count` numbers, and room for as many rows of `len` elements.
-#[inline(never)]
-unsafe fn repeat<T: Copy>(from: *const T, apart: isize, to: *mut T, len: usize, count: usize) {
-    #[cfg(target_arch = "x86_64")]
-    {
-        #[target_feature(enable = "avx2")]
-        unsafe fn wide<T: Copy>(
-            from: *const T,
-            apart: isize,
-            to: *mut T,
-            len: usize,
-            count: usize,
-        ) {
-            // SAFETY: the caller's promise.
-            unsafe { repeat_rows(from, apart, to, len, count) }
-        }
-        if Level::detect() >= Level::Avx2 {
-            // SAFETY: the machine has AVX2; the rest is the caller's promise.
-            return unsafe { wide(from, apart, to, len, count) };
-        }
-    }
-    // SAFETY: the caller's promise.
-    unsafe { repeat_rows(from, apart, to, len, count) }
 }
 
 /// # Safety
@@ -183,17 +206,30 @@ unsafe fn repeat_rows<T: Copy>(
     len: usize,
     count: usize,
 ) {
-    for _ in 0..count {
-        // SAFETY: the caller's promise.
-        unsafe {
-            let x = *from;
-            match len {
-                4..=SHORT => fours(len, |i| to.add(i).cast::<[T; 4]>().write_unaligned([x; 4])),
-                _ => (0..len).for_each(|i| *to.add(i) = x),
+    macro_rules! each_row {
+        (|$x:ident| $body:expr) => {
+            for _ in 0..count {
+                // SAFETY: the caller's promise.
+                unsafe {
+                    let $x = *from;
+                    $body
+                };
+                from = from.wrapping_offset(apart);
+                to = to.wrapping_add(len);
             }
-        }
-        from = from.wrapping_offset(apart);
-        to = to.wrapping_add(len);
+        };
+    }
+    macro_rules! in_parts {
+        ($n:literal) => {
+            each_row!(|x| parts::<$n>(len, |i| {
+                to.add(i).cast::<[T; $n]>().write_unaligned([x; $n])
+            }))
+        };
+    }
+    match len {
+        4..8 => in_parts!(4),
+        8..=SHORT => in_parts!(8),
+        _ => each_row!(|x| (0..len).for_each(|i| *to.add(i) = x)),
     }
 }
 
@@ -231,7 +267,7 @@ pub(super) fn gather(load: &Load, memory: &Memory, start: usize, n: usize, to: *
             unsafe {
                 let (from, to) = (from.offset(r.offset).cast_const(), to.add(r.at));
                 match step {
-                    1 => copy((from, r.apart), (to, r.len as isize), r.len, r.count),
+                    1 => copy(from, r.apart, to, r.len as isize, r.len, r.count),
                     0 => repeat(from, r.apart, to, r.len, r.count),
                     _ => (0..r.count).for_each(|row| {
                         let from = from.offset(row as isize * r.apart);
@@ -255,7 +291,7 @@ pub(super) fn scatter(from: *mut u8, s: &Store, memory: &Memory, start: usize, n
             unsafe {
                 let (from, to) = (from.add(r.at), to.offset(r.offset));
                 match step {
-                    1 => copy((from, r.len as isize), (to, r.apart), r.len, r.count),
+                    1 => copy(from, r.len as isize, to, r.apart, r.len, r.count),
                     _ => (0..r.count).for_each(|row| {
                         let (from, to) = (from.add(row * r.len), to.offset(row as isize * r.apart));
                         (0..r.len).for_each(|k| *to.offset(k as isize * step) = *from.add(k));
