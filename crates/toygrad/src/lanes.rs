@@ -525,12 +525,97 @@ unsafe fn run_along<C: Combine<T>, T: Lane, I: Isa>(
     apart: isize,
 ) {
     let (mut src, mut dst) = (src.cast::<T>(), dst.cast::<T>());
-    for _ in 0..count {
+    let mut left = count;
+    let blocks = len.is_multiple_of(BLOCK) && (BLOCK..=4 * BLOCK).contains(&len);
+    let fours = len.is_multiple_of(4) && (4..BLOCK).contains(&len);
+    while left >= ROWS && (blocks || fours) {
+        // SAFETY: there are so many rows of whole blocks, or of whole fours, and as many elements.
+        unsafe {
+            let rows = match blocks {
+                true => {
+                    let mut four = [[T::ZERO; 4]; ROWS];
+                    for (r, four) in four.iter_mut().enumerate() {
+                        *four = along_to_four::<C, T>(src.add(r * len), len);
+                    }
+                    // The compiler would join the steps by shuffles of single numbers.
+                    along_rows::<C, T>(black_box(four).as_ptr().cast(), 4)
+                }
+                false => along_rows::<C, T>(src, len),
+            };
+            for row in rows {
+                *dst = C::combine(*dst, row);
+                dst = dst.wrapping_offset(apart);
+            }
+        }
+        src = src.wrapping_add(ROWS * len);
+        left -= ROWS;
+    }
+    for _ in 0..left {
         // SAFETY: `dst` is an element, and `src` a row.
         unsafe { *dst = along_row::<C, T>(*dst, src, len) };
         src = src.wrapping_add(len);
         dst = dst.wrapping_offset(apart);
     }
+}
+
+/// Short rows that are combined together: what one of them ends with, by halves of halves, would take
+/// longer than its elements.
+const ROWS: usize = 8;
+
+/// Combines each of [`ROWS`] rows, in the order of [`along_row`].
+///
+/// # Safety
+/// They have `n` elements each, whole fours, and lie one after the other.
+#[inline(always)]
+unsafe fn along_rows<C: Combine<T>, T: Lane>(src: *const T, n: usize) -> [T; ROWS] {
+    let mut runs = [[T::ZERO; ROWS]; 4];
+    for r in 0..ROWS {
+        // SAFETY: r * n + i + 4 <= ROWS * n.
+        let load = |i| unsafe { src.add(r * n + i).cast::<[T; 4]>().read_unaligned() };
+        let mut run = load(0);
+        let mut i = 4;
+        while i < n {
+            let x = load(i);
+            for k in 0..4 {
+                run[k] = C::combine(run[k], x[k]);
+            }
+            i += 4;
+        }
+        for k in 0..4 {
+            runs[k][r] = run[k];
+        }
+    }
+    let [a, b, c, d] = runs;
+    let mut all = [T::ZERO; ROWS];
+    for r in 0..ROWS {
+        all[r] = C::combine(C::combine(a[r], c[r]), C::combine(b[r], d[r]));
+    }
+    all
+}
+
+/// Combines a row of whole blocks, in the order of [`along_row`], until four elements are left.
+///
+/// # Safety
+/// It has `n` elements, at least a block.
+#[inline(always)]
+unsafe fn along_to_four<C: Combine<T>, T: Lane>(src: *const T, n: usize) -> [T; 4] {
+    // SAFETY: i + BLOCK <= n.
+    let load = |i| unsafe { src.add(i).cast::<[T; BLOCK]>().read_unaligned() };
+    let mut run = load(0);
+    let mut i = BLOCK;
+    while i < n {
+        let x = load(i);
+        for k in 0..BLOCK {
+            run[k] = C::combine(run[k], x[k]);
+        }
+        i += BLOCK;
+    }
+    for half in [BLOCK / 2, BLOCK / 4] {
+        for k in 0..half {
+            run[k] = C::combine(run[k], run[k + half]);
+        }
+    }
+    [run[0], run[1], run[2], run[3]]
 }
 
 /// `all` and the elements of a row combined.

@@ -159,7 +159,11 @@ impl Walk {
         let (&[.., step], &[ref outer @ .., inner]) = (&self.strides[..], &self.dims[..]) else {
             return Some(self.offset);
         };
-        let (mut row, first) = (start / inner, start % inner);
+        // (What lies in one piece needs no division.)
+        let (mut row, first) = match outer {
+            [] => (0, start),
+            _ => (start / inner, start % inner),
+        };
         if step != 1 || first + n > inner {
             return None;
         }
