@@ -568,11 +568,11 @@ const ROWS: usize = 8;
 /// They have `n` elements each, whole fours, and lie one after the other.
 #[inline(always)]
 unsafe fn along_rows<C: Combine<T>, T: Lane>(src: *const T, n: usize) -> [T; ROWS] {
-    let mut runs = [[T::ZERO; ROWS]; 4];
-    for r in 0..ROWS {
+    let mut runs = [[T::ZERO; 4]; ROWS];
+    for (r, run) in runs.iter_mut().enumerate() {
         // SAFETY: r * n + i + 4 <= ROWS * n.
         let load = |i| unsafe { src.add(r * n + i).cast::<[T; 4]>().read_unaligned() };
-        let mut run = load(0);
+        *run = load(0);
         let mut i = 4;
         while i < n {
             let x = load(i);
@@ -581,14 +581,10 @@ unsafe fn along_rows<C: Combine<T>, T: Lane>(src: *const T, n: usize) -> [T; ROW
             }
             i += 4;
         }
-        for k in 0..4 {
-            runs[k][r] = run[k];
-        }
     }
-    let [a, b, c, d] = runs;
     let mut all = [T::ZERO; ROWS];
-    for r in 0..ROWS {
-        all[r] = C::combine(C::combine(a[r], c[r]), C::combine(b[r], d[r]));
+    for (all, [a, b, c, d]) in all.iter_mut().zip(runs) {
+        *all = C::combine(C::combine(a, c), C::combine(b, d));
     }
     all
 }

@@ -379,6 +379,24 @@ fn one_thread_and_two_give_the_same_bits() {
 }
 
 /// Far from zero the vector formulas of angles end; what goes on from there agrees with std.
+/// Short rows are combined several at a time: in the order in which each is combined alone.
+#[test]
+fn rows_have_the_same_bits_alone_and_together() {
+    // All of an array fits into a tile: where tiles end, rows are cut.
+    let mut rng = Rng(11);
+    for n in (1..=20).chain([32, 48, 64, 65, 80]) {
+        let mut x = numbers(&rng.array(&[11, n], DType::F32, (-1.0, 1.0)));
+        (x[0], x[2 * n], x[5 * n - 1]) = (f64::NAN, f64::INFINITY, -0.0);
+        let x = array(&x, &[11, n], DType::F32);
+        let bits = |y: Value| numbers(&y).into_iter().map(f64::to_bits);
+        for along in [Value::sum_axis, Value::max_axis, Value::min_axis] {
+            let together: Vec<u64> = bits(along(&x, 1)).collect();
+            let rows = (0..11).flat_map(|r| bits(along(&x.narrow(0, r, 1), 1)));
+            assert_eq!(together, rows.collect::<Vec<u64>>(), "rows of {n}");
+        }
+    }
+}
+
 #[test]
 fn angles_may_be_of_any_size() -> toygrad::Result<()> {
     let angles: Vec<f64> = [-1.0, 1.0]
