@@ -114,6 +114,19 @@ pub(crate) fn write_over(program: &mut Program, pairs: &[(usize, u32)]) {
         _ => false,
     };
     let last_fault = program.kernels.iter().rposition(fails);
+    // For each buffer: the kernels that write it, and the last that reads it.
+    let n = program.buffers.len();
+    let (mut writers, mut last_read) = (vec![Vec::new(); n], vec![None; n]);
+    for (i, kernel) in program.kernels.iter().enumerate() {
+        for b in kernel.writes() {
+            let writers: &mut Vec<usize> = &mut writers[b as usize];
+            if writers.last() != Some(&i) {
+                writers.push(i);
+            }
+        }
+        let reads = kernel.reads().into_iter();
+        reads.for_each(|b| last_read[b as usize] = Some(i));
+    }
     for &(r, slot) in pairs {
         let Output::Made { n, in_place: None } = program.outputs[r] else {
             continue;
@@ -128,16 +141,13 @@ pub(crate) fn write_over(program: &mut Program, pairs: &[(usize, u32)]) {
             continue;
         };
         let (out, input) = (&program.buffers[made], &program.buffers[over]);
-        let writes = |k: &Kernel| k.writes().contains(&(made as u32));
-        let Some(writer) = program.kernels.iter().position(writes) else {
+        let [writer] = writers[made][..] else {
             continue;
         };
-        let once = program.kernels.iter().filter(|k| writes(k)).count() == 1;
-        let reads = |k: &Kernel| k.reads().contains(&(over as u32));
-        let last_read = program.kernels.iter().rposition(reads);
+        let last_read = last_read[over];
         let in_time =
             last_read.is_none_or(|i| i <= writer) && last_fault.is_none_or(|i| i < writer);
-        if shared || !once || !in_time || out.len != input.len || out.dtype != input.dtype {
+        if shared || !in_time || out.len != input.len || out.dtype != input.dtype {
             continue;
         }
         if last_read == Some(writer) {
