@@ -99,7 +99,8 @@ fn together(g: &Group, p: &Piece, positions: &[u32], r: *mut u8, gathered: *mut 
     unsafe { (g.lanes)(&from, r.add(p.to as usize), blocks) };
 }
 
-/// By the exact formula.
+/// By the exact formula. (Inlined: most operations on single numbers come here alone.)
+#[inline]
 fn one_by_one(g: &Group, p: &Piece, positions: &[u32], r: *mut u8) {
     for i in 0..p.n as usize {
         let mut x = [0.0; 3];
