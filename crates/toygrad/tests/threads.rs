@@ -3,8 +3,8 @@
 use std::sync::atomic::{AtomicBool, Ordering};
 use toygrad::{Value, compile, gradients, manual_seed, set_num_threads};
 
-/// Products (also with vectors), loops, folds whose chunks meet, random numbers, look-ups: kernels of all kinds, most of
-/// them large enough for threads.
+/// Products (also with vectors), loops, folds whose chunks meet, random numbers, look-ups, sorting and
+/// running sums: kernels of all kinds, most of them large enough for threads.
 fn work(seed: u64) -> Vec<u64> {
     manual_seed(seed);
     let (x, w) = (Value::rand([400, 300]), Value::randn([300, 200]));
@@ -13,8 +13,11 @@ fn work(seed: u64) -> Vec<u64> {
     let loss = (&y * Value::rand([400, 200])).square().mean() + y.exp().sum_axis(0).max();
     let (m, v) = (Value::randn([1057, 333]), Value::randn([333]));
     let loss = loss + m.matmul(&v).tanh().mean();
+    let columns = Value::arange(0..400i64).unsqueeze(1) + Value::arange(0..200i64) * 3;
+    let sorted = y.sort(1, true).0.cumsum(0) * y.gather(1, columns % 200);
+    let loss = loss + sorted.mean();
     let mut all = gradients(&loss, &[x, w, v]);
-    all.push(loss);
+    all.extend([loss, y.argmax(0), y.argmin(1)]);
     toygrad::evaluate(&all).expect("evaluates");
     let vectors = all
         .iter()
