@@ -1,16 +1,19 @@
 """Writes the measured parts of BENCHMARKS.md from JSON lines.
 
-    python3 benchmarks/tables.py FILE...
+    python3 benchmarks/tables.py [--other] FILE...
 
 A file holds a JSON object a line: what toygrad-bench, `peers.py` and the programs of the other
 libraries print, and what `cold-build.sh` prints. Of several measurements of one thing, the last
 counts. What stands between `<!-- begin NAME -->` and `<!-- end NAME -->` is replaced. The machine
-is the one that this runs on.
+is the one that this runs on. With `--other` only the tables of the other machine are written: what it
+is, and times.
 """
 import datetime, json, os, platform, re, subprocess, sys
 
+OTHER = "--other" in sys.argv
+FILES = [a for a in sys.argv[1:] if a != "--other"]
 PAGE = os.path.join(os.path.dirname(__file__), "..", "BENCHMARKS.md")
-WORKLOADS = ["W1", "W2", "W3", "W4", "W6", "F1", "F2", "F3", "F4", "F5"]
+WORKLOADS = ["W1", "W2", "W3", "W4", "W6"] + [f"F{i}" for i in range(1, 10)]
 OURS = {"toygrad": "toygrad compiled", "toygrad-step": "toygrad step by step"}
 PEERS = OURS | {"torch-eager": "PyTorch eager", "torch-compile": "torch.compile", "jax": "JAX",
                 "candle": "candle", "burn": "burn"}
@@ -109,7 +112,7 @@ class Results:
 
 def main():
     lines = []
-    for name in sys.argv[1:]:
+    for name in FILES:
         with open(name) as f: lines += [json.loads(l) for l in f if l.startswith("{")]
     r = Results(lines)
     parts = {"machine": r.machine()}
@@ -119,6 +122,7 @@ def main():
                   "memory": r.cells(most, lambda l: f"{l['peak_rss_mb']:.0f} MB"),
                   "first": r.cells(most, lambda l: duration(l["first_step_s"] * 1e6))}
     if r.builds: parts["build"] = r.build()
+    if OTHER: parts = {f"other {name}": parts[name] for name in ("machine", "times")}
     with open(PAGE) as f: page = f.read()
     for name, text in parts.items():
         between = re.compile(rf"(<!-- begin {name} -->\n).*?(<!-- end {name} -->)", re.S)

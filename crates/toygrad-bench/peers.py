@@ -1,4 +1,4 @@
-"""The workloads F1 to F5 of toygrad-bench in PyTorch and JAX, from the same numbers.
+"""The workloads F1 to F9 of toygrad-bench in PyTorch and JAX, from the same numbers.
 
     BENCH_THREADS=2 python peers.py torch|compile|jax [F1 F2 ...]
 
@@ -43,6 +43,22 @@ def measure(peer, name, step):
 def lstm_weights():
     shapes = [(512, 64), (512, 128), (512,), (512,)]
     return [array(72 + i, s, 128 ** -0.5) for i, s in enumerate(shapes)]
+
+
+def logistic_data():
+    """Weights, samples, labels."""
+    return array(88, (50,), 0.5, np.float64), array(86, (2000, 50), 1.0, np.float64), (array(87, (2000,), 1.0, np.float64) > 0).astype(np.float64)
+
+
+def diagonal_data():
+    """Means, scales, logits, points."""
+    return array(89, (16, 8), 2.0), array(90, (16, 8), 0.5), array(91, (16,), 1.0), array(92, (4096, 8), 2.0)
+
+
+def rows_data(): return array(95, (4096, 512), 2.0), array(93, (512,), 1.0), array(94, (512,), 1.0)
+
+
+def layers_data(): return [(array(s, (2048, 2048), 2048 ** -0.5), array(s + 1, (2048,), 0.1)) for s in (96, 98, 100)]
 
 
 def with_torch(names, compiled):
@@ -95,8 +111,38 @@ def with_torch(names, compiled):
         run = torch.compile(all) if compiled else all
         return lambda: run(x)[0].item()
 
+    def f6():
+        w, x, y = map(t, logistic_data())
+        def f(w):
+            z = x @ w
+            return (torch.nn.functional.softplus(z) - y * z).mean() + 0.01 * w.square().sum()
+        def all(w): return f(w), torch.func.grad(f)(w), torch.func.hessian(f)(w)
+        run = torch.compile(all) if compiled else all
+        return lambda: run(w)[0].item()
+
+    def f7():
+        *leaves, x = map(t, diagonal_data())
+        def f(means, scales, logits):
+            z = (x[:, None] - means) * (-scales).exp()
+            return (-0.5 * z.square().sum(-1) - scales.sum(-1) + logits.log_softmax(0)).logsumexp(-1).mean()
+        return gradient(leaves, f)
+
+    def f8(x, w, b): return torch.nn.functional.layer_norm(x, (512,), w, b).softmax(-1).square().sum()
+
+    def f9():
+        layers, x = [(t(w), t(b)) for w, b in layers_data()], t(array(102, (1, 2048), 1.0))
+        def f(x):
+            for w, b in layers[:-1]: x = torch.nn.functional.linear(x, w, b).relu()
+            return torch.nn.functional.linear(x, *layers[-1]).sum()
+        f = torch.compile(f) if compiled else f
+
+        def step():
+            with torch.no_grad(): return f(x).item()
+        return step
+
     make = dict(F1=lambda: gradient([t(array(70, (1 << 20,), 2.0))], f1),
-                F2=lambda: gradient([t(array(71, (1 << 20,), 2.0, np.float64))], f2), F3=f3, F4=f4, F5=f5)
+                F2=lambda: gradient([t(array(71, (1 << 20,), 2.0, np.float64))], f2), F3=f3, F4=f4, F5=f5,
+                F6=f6, F7=f7, F8=lambda: gradient([t(v) for v in rows_data()], f8), F9=f9)
     for name in names: measure(peer, name, make[name]())
 
 
@@ -162,11 +208,41 @@ def with_jax(names):
         run = jax.jit(lambda x: (f(x), jax.grad(f)(x), jax.hessian(f)(x)))
         return lambda: jax.block_until_ready(run(x))[0]
 
+    def f6():
+        w, x, y = map(jnp.asarray, logistic_data())
+        def f(w, x, y):
+            z = x @ w
+            return (jax.nn.softplus(z) - y * z).mean() + 0.01 * (w * w).sum()
+        run = jax.jit(lambda *all: (f(*all), jax.grad(f)(*all), jax.hessian(f)(*all)))
+        return lambda: jax.block_until_ready(run(w, x, y))[0]
+
+    def f7():
+        *leaves, x = map(jnp.asarray, diagonal_data())
+        def f(means, scales, logits):
+            z = (x[:, None] - means) * jnp.exp(-scales)
+            log = -0.5 * (z * z).sum(-1) - scales.sum(-1) + jax.nn.log_softmax(logits)
+            return jax.scipy.special.logsumexp(log, axis=-1).mean()
+        return gradient(leaves, f)
+
+    def f8(x, w, b):
+        z = (x - x.mean(-1, keepdims=True)) * jax.lax.rsqrt(x.var(-1, keepdims=True) + 1e-5) * w + b
+        return (jax.nn.softmax(z) ** 2).sum()
+
+    def f9():
+        layers, x = [(jnp.asarray(w), jnp.asarray(b)) for w, b in layers_data()], jnp.asarray(array(102, (1, 2048), 1.0))
+
+        @jax.jit
+        def f(layers, x):
+            for w, b in layers[:-1]: x = jax.nn.relu(x @ w.T + b)
+            return (x @ layers[-1][0].T + layers[-1][1]).sum()
+        return lambda: f(layers, x)
+
     make = dict(F1=lambda: gradient([jnp.asarray(array(70, (1 << 20,), 2.0))], f1),
-                F2=lambda: gradient([jnp.asarray(array(71, (1 << 20,), 2.0, np.float64))], f2), F3=f3, F4=f4, F5=f5)
+                F2=lambda: gradient([jnp.asarray(array(71, (1 << 20,), 2.0, np.float64))], f2), F3=f3, F4=f4, F5=f5,
+                F6=f6, F7=f7, F8=lambda: gradient([jnp.asarray(v) for v in rows_data()], f8), F9=f9)
     for name in names: measure("jax", name, make[name]())
 
 
 if __name__ == "__main__":
-    which, names = sys.argv[1], sys.argv[2:] or ["F1", "F2", "F3", "F4", "F5"]
+    which, names = sys.argv[1], sys.argv[2:] or [f"F{i}" for i in range(1, 10)]
     with_jax(names) if which == "jax" else with_torch(names, which == "compile")

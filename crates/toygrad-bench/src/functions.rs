@@ -1,5 +1,5 @@
 //! More workloads, off the beaten track of layers: pointwise expressions and their gradients, a
-//! recurrent network, a likelihood, a Hessian. `peers.py` has the same for PyTorch and JAX.
+//! recurrent network, likelihoods, Hessians, rows, one sample. `peers.py` has the same for PyTorch and JAX.
 
 use crate::data;
 use crate::measure::{Run, Style};
@@ -107,6 +107,63 @@ pub fn rosenbrock(run: Run) -> Result<()> {
         let g = gradients(&y, [x]).remove(0);
         let h = hessian(&y, x);
         (y, vec![g, h])
+    })
+}
+
+/// Value, gradient and Hessian of a logistic regression with 50 weights over 2000 samples, float64.
+pub fn logistic(run: Run) -> Result<()> {
+    let x = Value::from_vec(data::weights(86, 2000 * 50, 1.0), vec![2000, 50]);
+    let y = Value::from_vec(data::weights(87, 2000, 1.0), vec![2000]);
+    let y = y.gt(0.0).cast(DType::F64);
+    y.evaluate()?;
+    let w = Value::from_vec(data::weights(88, 50, 0.5), vec![50]);
+    function("F6", run, w, |w| {
+        let z = x.matmul(w);
+        let loss = (z.softplus() - &y * &z).mean() + 0.01 * w.square().sum();
+        let g = gradients(&loss, [w]).remove(0);
+        let h = hessian(&loss, w);
+        (loss, vec![g, h])
+    })
+}
+
+/// The log-likelihood of 4096 points under a mixture of 16 Gaussians in 8 dimensions that do not
+/// depend on each other, and its gradients by means, scales and weights.
+pub fn diagonal_mixture(run: Run) -> Result<()> {
+    let means = data::array(89, &[16, 8], 2.0);
+    let scales = data::array(90, &[16, 8], 0.5);
+    let logits = data::array(91, &[16], 1.0);
+    function("F7", run, data::array(92, &[4096, 8], 2.0), |x| {
+        let z = (x.unsqueeze(1) - &means) * (-&scales).exp();
+        let log = -0.5 * z.square().sum_axis(-1) - scales.sum_axis(-1) + logits.log_softmax(0);
+        let y = log.logsumexp_axis(-1).mean();
+        let g = gradients(&y, [&means, &scales, &logits]);
+        (y, g)
+    })
+}
+
+/// Rows of 512 numbers, normalised, scaled and shifted, then their softmax: the sum of its squares
+/// and the gradients by all.
+pub fn rows(run: Run) -> Result<()> {
+    let (w, b) = (data::array(93, &[512], 1.0), data::array(94, &[512], 1.0));
+    function("F8", run, data::array(95, &[4096, 512], 2.0), |x| {
+        let y = (x.standardize(-1, 1e-5) * &w + &b).softmax(-1);
+        let y = y.square().sum();
+        let g = gradients(&y, [x, &w, &b]);
+        (y, g)
+    })
+}
+
+/// What a network of three dense layers of 2048 says of one sample.
+pub fn one_sample(run: Run) -> Result<()> {
+    let layer = |seed| {
+        let weight = data::array(seed, &[2048, 2048], 2048f64.powf(-0.5));
+        Linear::from_weights(weight, Some(data::array(seed + 1, &[2048], 0.1)))
+    };
+    let layers = [layer(96), layer(98), layer(100)];
+    function("F9", run, data::array(102, &[1, 2048], 1.0), |x| {
+        let [a, b, c] = &layers;
+        let y = c.forward(&b.forward(&a.forward(x).relu()).relu());
+        (y.sum(), vec![])
     })
 }
 

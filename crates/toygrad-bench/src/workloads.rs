@@ -6,7 +6,9 @@ use toygrad::nn::{Conv2d, LayerNorm, MaxPool2d};
 use toygrad::prelude::*;
 
 /// All workloads.
-pub const NAMES: [&str; 10] = ["W1", "W2", "W3", "W4", "W6", "F1", "F2", "F3", "F4", "F5"];
+pub const NAMES: [&str; 14] = [
+    "W1", "W2", "W3", "W4", "W6", "F1", "F2", "F3", "F4", "F5", "F6", "F7", "F8", "F9",
+];
 
 /// Runs a workload by name.
 pub fn run(name: &str, run: Run) -> Result<()> {
@@ -21,6 +23,10 @@ pub fn run(name: &str, run: Run) -> Result<()> {
         "F3" => functions::lstm(run),
         "F4" => functions::mixture(run),
         "F5" => functions::rosenbrock(run),
+        "F6" => functions::logistic(run),
+        "F7" => functions::diagonal_mixture(run),
+        "F8" => functions::rows(run),
+        "F9" => functions::one_sample(run),
         _ => {
             eprintln!("there is no workload {name}");
             Ok(())

@@ -526,9 +526,10 @@ unsafe fn run_along<C: Combine<T>, T: Lane, I: Isa>(
 ) {
     let (mut src, mut dst) = (src.cast::<T>(), dst.cast::<T>());
     let mut left = count;
+    // (Machines of x86-64 without AVX2 are few and old: less code for them.)
     let blocks = len.is_multiple_of(BLOCK) && (BLOCK..=4 * BLOCK).contains(&len);
     let fours = len.is_multiple_of(4) && (4..BLOCK).contains(&len);
-    while left >= ROWS && (blocks || fours) {
+    while I::FMA && left >= ROWS && (blocks || fours) {
         // SAFETY: there are so many rows of whole blocks, or of whole fours, and as many elements.
         unsafe {
             let rows = match blocks {

@@ -161,11 +161,12 @@ fn each_index(
     Ok(())
 }
 
-/// Calls `part(0)`, ..., `part(n - 1)` on all threads. Of several faults the first one counts.
+/// Calls `part(0)`, ..., `part(n - 1)` on all threads. Of several faults the first one counts. (One function
+/// for all that it calls, as above.)
 fn each_part(
     n: usize,
     memory: &Memory,
-    part: impl Fn(usize) -> Result<(), Fault> + Sync,
+    part: &(dyn Fn(usize) -> Result<(), Fault> + Sync),
 ) -> Result<(), Fault> {
     let fault: Mutex<Option<(usize, Fault)>> = Mutex::new(None);
     memory.each(n, &|i| {
@@ -185,7 +186,7 @@ fn in_parts(
     s: &Single,
     skip: usize,
     memory: &Memory,
-    part: impl Fn(Range<usize>) -> Result<(), Fault> + Sync,
+    part: &(dyn Fn(Range<usize>) -> Result<(), Fault> + Sync),
 ) -> Result<(), Fault> {
     let elements: usize = s.dims.iter().product();
     if elements == 0 {
@@ -196,7 +197,7 @@ fn in_parts(
         true => CHUNK.div_ceil(s.dims[skip]),
         false => count,
     };
-    each_part(count.div_ceil(chunk), memory, |i| {
+    each_part(count.div_ceil(chunk), memory, &|i| {
         part(i * chunk..count.min((i + 1) * chunk))
     })
 }
@@ -274,7 +275,7 @@ fn prefetch_row<T>(at: *const T, n: usize) {
 fn gather<T: Scalar>(s: &Single, axis: usize, len: usize, memory: &Memory) -> Result<(), Fault> {
     let last = s.dims.len() - 1;
     let n = s.dims[last];
-    in_parts(s, last, memory, |range| {
+    in_parts(s, last, memory, &|range| {
         let x = Strided::<T>::new(&s.operands[0], memory);
         let index = Strided::<i64>::new(&s.operands[1], memory);
         let out = memory.at(s.out, 0, 1).cast::<T>();
@@ -373,7 +374,7 @@ fn scatter_add<T: Scalar>(
     let n = s.dims[last];
     if axis == last {
         // Rows are added to different elements.
-        return in_parts(s, last, memory, |rows| part(rows, 0..n));
+        return in_parts(s, last, memory, &|rows| part(rows, 0..n));
     }
     // So are columns; an element is summed in the order of the rows.
     let elements: usize = s.dims.iter().product();
@@ -382,7 +383,7 @@ fn scatter_add<T: Scalar>(
         true => n.div_ceil(memory.threads()).next_multiple_of(NARROW),
         false => n.max(1),
     };
-    each_part(n.div_ceil(wide), memory, |i| {
+    each_part(n.div_ceil(wide), memory, &|i| {
         part(0..rows, i * wide..n.min((i + 1) * wide))
     })
 }
@@ -396,7 +397,7 @@ fn lines<T: Copy, V: FnMut(Strided<T>, isize, isize)>(
     memory: &Memory,
     visitor: impl Fn() -> V + Sync,
 ) {
-    let done = in_parts(s, axis, memory, |range| {
+    let done = in_parts(s, axis, memory, &|range| {
         let x = Strided::<T>::new(&s.operands[0], memory);
         let place = Strided {
             at: x.at,
