@@ -325,11 +325,18 @@ fn jacobians_are_products_row_by_row() {
     let unit = |n: usize, k: usize| Value::from(k).one_hot(n).cast(DType::F64);
     for (name, f) in functions {
         let y = few(f(&x));
-        let row = |k| vjp(&[y.clone()], &[unit(y.elements(), k)], [&x]).remove(0);
+        let row = |k| vjp(std::slice::from_ref(&y), &[unit(y.elements(), k)], [&x]).remove(0);
         let rows = Value::stack((0..y.elements()).map(row), 0);
         assert_near(name, &numbers(&jacobian(&y, &x)), &numbers(&rows), t);
         let y = many(f(&x));
-        let column = |k| jvp(&[y.clone()], [&x], &[unit(12, k).reshape([3, 4])]).remove(0);
+        let column = |k| {
+            jvp(
+                std::slice::from_ref(&y),
+                [&x],
+                &[unit(12, k).reshape([3, 4])],
+            )
+            .remove(0)
+        };
         let columns = Value::stack((0..12).map(column), 1);
         assert_near(name, &numbers(&jacobian(&y, &x)), &numbers(&columns), t);
         // And it has derivatives. (Those of the custom rule are not the truth.)
