@@ -73,6 +73,24 @@ fn users_with_threads_do_not_disturb_each_other() {
     });
 }
 
+/// Of several positions out of range the first one is reported, whoever finds which first.
+#[test]
+fn the_first_fault_is_reported() {
+    let bad: Vec<i64> = (0..300 * 256)
+        .map(|i| if i < 400 { 0 } else { i })
+        .collect();
+    let (at, x) = (Value::from_vec(bad, [300, 256]), Value::ones([300, 256]));
+    let scattered = || Value::zeros([9, 256]).scatter_add(0, &at, &x);
+    let gathered = || Value::ones([9, 256]).gather(0, &at);
+    for threads in [1, 2, 5] {
+        set_num_threads(threads);
+        for y in [scattered(), gathered()] {
+            let error = y.to_vec::<f32>().expect_err("out of range").to_string();
+            assert!(error.starts_with("position 400 "), "{error}");
+        }
+    }
+}
+
 /// After a fault in the middle of a program the next runs find everything as it was.
 #[test]
 fn a_fault_ends_the_program_and_nothing_else() {

@@ -383,9 +383,11 @@ fn scatter_add<T: Scalar>(
         true => n.div_ceil(memory.threads()).next_multiple_of(NARROW),
         false => n.max(1),
     };
-    each_part(n.div_ceil(wide), memory, &|i| {
+    let done = each_part(n.div_ceil(wide), memory, &|i| {
         part(0..rows, i * wide..n.min((i + 1) * wide))
-    })
+    });
+    // Which fault comes first is a matter of rows, whatever the number of threads.
+    done.or_else(|_| part(0..rows, 0..n))
 }
 
 /// Visits every line along `axis`: (the operand, offset in it, offset in the result, whose strides are

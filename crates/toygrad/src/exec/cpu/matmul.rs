@@ -1,7 +1,7 @@
 //! Matrix products: how they are cut into parts, which threads share out.
 
 use super::gemm::{Matrix, Product, Real};
-use super::{Line, Memory, amx, gemv, with_scratch};
+use super::{Line, Memory, amx, gemv, rows, with_scratch};
 use crate::compile::program::{MatMul, Operand};
 use crate::dtype::DType;
 use std::cell::RefCell;
@@ -157,11 +157,7 @@ fn stack<T: Real>(m: &MatMul, memory: &Memory, range: Range<usize>, unit: Unit<T
 /// One matrix of a stack.
 fn matrix<T>(m: &MatMul, operand: &Operand, batch: usize, memory: &Memory) -> Matrix<T> {
     let (view, r) = (&operand.view, m.batch.len());
-    let (mut rest, mut offset) = (batch, view.offset);
-    for a in (0..r).rev() {
-        offset += (rest % m.batch[a]) as isize * view.strides[a];
-        rest /= m.batch[a];
-    }
+    let offset = view.offset + rows::offset(batch, &m.batch, &view.strides[..r]);
     Matrix {
         at: memory.at(operand.buffer, offset, size_of::<T>()).cast(),
         row: view.strides[r],

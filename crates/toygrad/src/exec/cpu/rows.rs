@@ -69,7 +69,7 @@ fn rows(walk: &Walk, start: usize, n: usize, mut visit: impl FnMut(Rows)) {
 
 /// Where the `i`-th index of some axes is.
 #[inline]
-fn offset(mut i: usize, dims: &[usize], strides: &[isize]) -> isize {
+pub(super) fn offset(mut i: usize, dims: &[usize], strides: &[isize]) -> isize {
     let Some((_, inner)) = dims.split_first() else {
         return 0;
     };
