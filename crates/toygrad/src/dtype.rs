@@ -1,7 +1,6 @@
 //! Element types and the arrays that hold them.
 
 use std::fmt;
-use std::sync::Arc;
 
 /// The type of a [`Value`](crate::Value)'s elements.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -69,9 +68,6 @@ pub enum Data {
     F64(Vec<f64>),
 }
 
-/// A shared array.
-pub(crate) type Buffer = Arc<Data>;
-
 /// Runs `$body` with `$v` bound to the vector inside a [`Data`].
 macro_rules! each_data {
     ($data:expr, $v:ident => $body:expr) => {
@@ -110,6 +106,35 @@ impl Data {
 
     pub fn len(&self) -> usize {
         each_data!(self, v => v.len())
+    }
+
+    pub fn capacity(&self) -> usize {
+        each_data!(self, v => v.capacity())
+    }
+
+    /// Bytes of memory that it has.
+    pub fn bytes(&self) -> usize {
+        self.capacity()
+            * match self {
+                Data::U8(_) => 1,
+                Data::F32(_) => 4,
+                Data::I64(_) | Data::F64(_) => 8,
+            }
+    }
+
+    /// Forgets the elements; the memory stays.
+    pub fn clear(&mut self) {
+        each_data!(self, v => v.clear());
+    }
+
+    /// Whether elements of this dtype are stored in such an array.
+    pub fn holds(&self, dtype: DType) -> bool {
+        match self {
+            Data::U8(_) => matches!(dtype, DType::U8 | DType::Bool),
+            Data::I64(_) => dtype == DType::I64,
+            Data::F32(_) => dtype == DType::F32,
+            Data::F64(_) => dtype == DType::F64,
+        }
     }
 
     /// Element `i` as an f64.

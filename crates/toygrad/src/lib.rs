@@ -26,6 +26,7 @@ extern crate self as toygrad;
 
 mod api;
 mod autodiff;
+mod buffer;
 mod compile;
 pub mod data;
 mod dtype;

@@ -6,8 +6,8 @@ use std::path::{Path, PathBuf};
 
 /// The modules of the engine, each of which uses only those before it.
 const ENGINE: &[&str] = &[
-    "shape", "dtype", "error", "philox", "protobuf", "math", "lanes", "graph", "ops", "autodiff",
-    "compile", "exec", "api", "onnx",
+    "shape", "dtype", "buffer", "error", "philox", "protobuf", "math", "lanes", "graph", "ops",
+    "autodiff", "compile", "exec", "api", "onnx",
 ];
 
 /// What stands on the engine's public interface; these use no module of the engine by name.

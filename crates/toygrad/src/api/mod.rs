@@ -5,11 +5,12 @@ pub mod display;
 pub mod parameter;
 pub mod trace;
 
+use crate::buffer::Buffer;
 use crate::compile;
 use crate::compile::cache::Cache;
 use crate::compile::graph::{Bindings, Graph, canonical};
 use crate::compile::program::{Output, Place, Program};
-use crate::dtype::{Buffer, Element, read};
+use crate::dtype::{Element, read};
 use crate::exec::cpu::{self, Bound, Fault, Slot};
 use crate::graph::build::Origin;
 use crate::graph::walk::Order;
@@ -18,7 +19,7 @@ use crate::lanes::Level;
 use crate::{Error, Result, Value};
 use std::cell::Cell;
 use std::convert::Infallible;
-use std::sync::{Arc, OnceLock};
+use std::sync::OnceLock;
 
 /// Computes all of them in one program. Reading them afterwards costs nothing more.
 ///
@@ -202,8 +203,7 @@ fn run(program: &Program, inputs: &[Buffer], bindings: &Bindings) -> Result<Made
         numbers: &bindings.numbers,
         streams: &bindings.streams,
     };
-    let made = cpu::run(program, &mut slots, &bound, &mut [])?;
-    Ok(Made(made.into_iter().map(|d| d.map(Arc::new)).collect()))
+    cpu::run(program, &mut slots, &bound).map(Made)
 }
 
 /// Memory that is not there is an error, not the end of the process. Only large programs ask.

@@ -2,9 +2,9 @@
 
 use super::parameter::Parameter;
 use super::{first_mistake, new_program, out_of_range};
+use crate::buffer::Buffer;
 use crate::compile::graph::{Stream, canonical};
 use crate::compile::program::{Output, Program};
-use crate::dtype::{Buffer, Data};
 use crate::exec::cpu::{self, Bound, Slot};
 use crate::graph::build::Origin;
 use crate::graph::{Alias, CellContent, Kind, Leaf, Op};
@@ -226,13 +226,7 @@ struct Recorded {
     /// Random arrays drawn by a call, and where the generator stood when it was recorded.
     draws: u64,
     random: RandomState,
-    /// The large arrays that the last call gave: the next one writes into those that nobody holds.
-    /// (Fresh memory of a process costs several times what writing to it does.)
-    last: Mutex<Vec<Option<Buffer>>>,
 }
-
-/// Results of so many bytes are worth keeping.
-const LARGE: usize = 1 << 16;
 
 enum Source {
     Argument(usize),
@@ -399,7 +393,6 @@ impl Recorded {
             cells,
             draws: trace.draws,
             random: trace.random,
-            last: Mutex::default(),
         })
     }
 
@@ -454,11 +447,6 @@ impl Recorded {
             streams: &streams,
         };
 
-        let last = std::mem::take(&mut *self.last.lock().unwrap_or_else(|e| e.into_inner()));
-        let mut used: Vec<Option<Data>> = last
-            .into_iter()
-            .map(|buffer| Arc::into_inner(buffer?))
-            .collect();
         let run = {
             let mut own: Vec<Option<Slot>> = cells.iter_mut().map(|c| slot(c)).collect();
             let mut slots: Vec<Slot> = Vec::with_capacity(self.inputs.len());
@@ -470,11 +458,9 @@ impl Recorded {
                 };
                 slots.push(slot.ok_or_else(|| Error::read("an input has no elements"))?);
             }
-            cpu::run(&self.program, &mut slots, &bound, &mut used)
+            cpu::run(&self.program, &mut slots, &bound)
         };
         let made = run.map_err(|fault| out_of_range(fault, self.lookups.get(&fault.origin)))?;
-        let made: Vec<Option<Buffer>> = made.into_iter().map(|d| d.map(Arc::new)).collect();
-
         // All of them before any cell changes: one cell may get what another one held.
         let buffer = |output: &Output| match *output {
             Output::Made { n, .. } => made[n as usize].clone(),
@@ -486,21 +472,12 @@ impl Recorded {
         };
         let outputs = self.program.outputs.iter();
         let buffers: SmallVec<[Option<Buffer>; 4]> = outputs.map(buffer).collect();
-        let (mut results, mut last) = (Vec::new(), Vec::new());
-        let outputs = self.program.outputs.iter().zip(buffers);
-        for ((output, buffer), target) in outputs.zip(&self.roots) {
+        let mut results = Vec::new();
+        for (buffer, target) in buffers.into_iter().zip(&self.roots) {
             let value =
                 |buffer| Value::from_buffer(buffer, target.shape.clone(), target.dtype, target.at);
             match (target.cell, buffer) {
-                (None, Some(buffer)) => {
-                    if let Output::Made { n, .. } = *output
-                        && buffer.len() * target.dtype.size() >= LARGE
-                    {
-                        last.resize(made.len(), None);
-                        last[n as usize] = Some(buffer.clone());
-                    }
-                    results.push(value(buffer));
-                }
+                (None, Some(buffer)) => results.push(value(buffer)),
                 (None, None) => return Err(Error::read("nothing was computed")),
                 (Some(i), buffer) => {
                     // Without a buffer it was written in place: a new generation all the same.
@@ -511,8 +488,6 @@ impl Recorded {
                 }
             }
         }
-        drop(cells);
-        *self.last.lock().unwrap_or_else(|e| e.into_inner()) = last;
         Ok(results)
     }
 }

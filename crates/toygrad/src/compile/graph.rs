@@ -1,7 +1,7 @@
 //! Canonicalise: Values → [`Graph`], numbered and free of names, locations and data; and the key
 //! under which its Program is kept.
 
-use crate::dtype::Buffer;
+use crate::buffer::Buffer;
 use crate::graph::walk::Order;
 use crate::graph::{Alias, Kind, Leaf, Movement, Op, Value, structural};
 use crate::{DType, Error, Result, Shape};

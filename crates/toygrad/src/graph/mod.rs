@@ -6,7 +6,8 @@ pub mod print;
 pub mod row;
 pub mod walk;
 
-use crate::dtype::{Buffer, Element};
+use crate::buffer::{Array, Buffer};
+use crate::dtype::Element;
 use crate::error::{Caller, Error, OperationError};
 pub(crate) use crate::lanes::Reduction;
 use crate::{DType, Shape};
@@ -430,7 +431,8 @@ impl Value {
     }
 
     pub(crate) fn pack<T: Element>(elements: Vec<T>, shape: Shape, at: Caller) -> Value {
-        Value::from_buffer(Arc::new(T::pack(elements)), shape, T::DTYPE, at)
+        let data = Arc::new(Array::given(T::pack(elements)));
+        Value::from_buffer(data, shape, T::DTYPE, at)
     }
 
     /// The same, but it takes the dtype of what it meets, as a plain number does.

@@ -7,6 +7,7 @@ use super::patterns::{
 use crate::api::buffers;
 use crate::api::parameter::Parameter;
 use crate::api::trace::is_input;
+use crate::buffer::Array;
 use crate::dtype::Data;
 use crate::graph::build::mistake;
 use crate::graph::row::{Family, Onnx, Row};
@@ -193,7 +194,7 @@ impl<'a> Lowering<'a> {
         if let Some(name) = self.numbers.get(&key) {
             return Ok(name.clone());
         }
-        let data = Arc::new(Data::of_number(dtype, x));
+        let data = Arc::new(Array::given(Data::of_number(dtype, x)));
         let value = Value::from_buffer(data, Shape::scalar(), dtype, at);
         let name = self.array("number", &value)?;
         self.numbers.insert(key, name.clone());

@@ -17,11 +17,13 @@ mod tiled;
 
 pub use threads::{num_threads, set_num_threads};
 
+use crate::buffer::{Array, Buffer};
 use crate::compile::graph::Stream;
 use crate::compile::program::{Kernel, Output, Place, Program};
 use crate::dtype::Data;
 use std::cell::RefCell;
 use std::ops::Range;
+use std::sync::Arc;
 
 /// An input of a run.
 pub(crate) enum Slot<'a> {
@@ -156,8 +158,8 @@ pub(crate) fn prepare(program: &mut Program) {
     program.parallel = shared_work(&program.kernels) >= SHARED;
 }
 
-/// Runs the program. Gives the arrays that it makes, in memory of those `used` before where there
-/// are any; `None` for those that were written over an owned input.
+/// Runs the program. Gives the arrays that it makes; `None` for those that were written over an owned
+/// input.
 ///
 /// # Errors
 /// A position that is out of range; what was made until then is lost, owned inputs are as they
@@ -166,10 +168,9 @@ pub(crate) fn run(
     program: &Program,
     inputs: &mut [Slot],
     bound: &Bound,
-    used: &mut [Option<Data>],
-) -> Result<Vec<Option<Data>>, Fault> {
+) -> Result<Vec<Option<Buffer>>, Fault> {
     let count = program.made as usize;
-    let mut made: Vec<Option<Data>> = (0..count).map(|_| None).collect();
+    let mut made: Vec<Option<Array>> = (0..count).map(|_| None).collect();
     let mut places: Vec<*mut u8> = vec![std::ptr::null_mut(); count];
     for spec in &program.outputs {
         if let Output::Made { n, in_place } = *spec {
@@ -186,10 +187,9 @@ pub(crate) fn run(
         if let Place::Output(n) = spec.place
             && places[n as usize].is_null()
         {
-            let used = used.get_mut(n as usize).and_then(Option::take);
-            let mut data = used.unwrap_or_else(|| Data::with_capacity(spec.dtype, spec.len));
-            places[n as usize] = data.as_mut_ptr();
-            made[n as usize] = Some(data);
+            let mut array = Array::with_capacity(spec.dtype, spec.len);
+            places[n as usize] = array.as_mut_ptr();
+            made[n as usize] = Some(array);
         }
     }
     with_scratch(&ARENA, program.arena, |arena| {
@@ -230,11 +230,11 @@ pub(crate) fn run(
     })?;
     for spec in &program.buffers {
         if let Place::Output(n) = spec.place
-            && let Some(data) = &mut made[n as usize]
+            && let Some(array) = &mut made[n as usize]
         {
             // SAFETY: it has room for so many, and kernels write every element of their results.
             unsafe {
-                match data {
+                match &mut **array {
                     Data::U8(v) => v.set_len(spec.len),
                     Data::I64(v) => v.set_len(spec.len),
                     Data::F32(v) => v.set_len(spec.len),
@@ -243,5 +243,5 @@ pub(crate) fn run(
             }
         }
     }
-    Ok(made)
+    Ok(made.into_iter().map(|a| a.map(Arc::new)).collect())
 }
