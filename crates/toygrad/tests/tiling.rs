@@ -26,6 +26,22 @@ fn attention(x: &[Value]) -> Value {
     scores.softmax(-1).matmul(&x[2]).square().mean()
 }
 
+/// Attention of heads side by side, whose scores are too many for the cache: some queries at a time.
+/// The mask, computed on the way, and results that belong between those of other heads, do not hold
+/// the group up.
+fn long_attention(x: &[Value]) -> Value {
+    let heads = |x: &Value| {
+        let s: Vec<usize> = x.shape().to_vec();
+        x.reshape([s[0], s[1], 2, s[2] / 2]).transpose(1, 2)
+    };
+    let t = x[0].shape()[1];
+    let scores = (heads(&x[0]) * 0.3).matmul(heads(&x[1]).t());
+    let seen = Value::arange(0..t).le(Value::arange(0..t).unsqueeze(1));
+    let weights = seen.select(scores, -1e30).softmax(-1);
+    let y = weights.matmul(heads(&x[2])).transpose(1, 2);
+    y.reshape(x[2].shape()).square().mean()
+}
+
 /// Rows are scaled and shifted: the gradients of scale and shift are sums over all tiles.
 fn normalised(x: &[Value]) -> Value {
     let centred = &x[0] - x[0].mean_axis(-1).unsqueeze(-1);
@@ -63,6 +79,11 @@ const CASES: &[Case] = &[
         name: "attention",
         loss: attention,
         shapes: &[&[7, 4, 70, 16], &[7, 4, 70, 16], &[7, 4, 70, 16]],
+    },
+    Case {
+        name: "long attention",
+        loss: long_attention,
+        shapes: &[&[2, 330, 16], &[2, 330, 16], &[2, 330, 16]],
     },
     Case {
         name: "normalised",
@@ -157,6 +178,27 @@ fn exponentials_are_computed_once() {
         .listing(case.inputs(DType::F32))
         .expect("a program");
     assert_eq!(listing.matches("= exp").count(), 1, "{listing}");
+}
+
+/// Where products are cut by rows, the scores of attention are never in memory.
+#[test]
+fn scores_are_not_kept() {
+    let case = CASES
+        .iter()
+        .find(|c| c.name == "long attention")
+        .expect("it");
+    let recorded = compile(|x: Vec<Value>| (case.loss)(&x));
+    let listing = recorded
+        .listing(case.inputs(DType::F32))
+        .expect("a program");
+    let arena = listing.split("arena ").nth(1).expect("its size");
+    let arena: usize = arena.split(' ').next().unwrap().parse().expect("bytes");
+    let [batch, time, _] = case.shapes[0] else {
+        panic!("a batch of sequences");
+    };
+    let scores = 4 * batch * 2 * time * time;
+    assert!(arena < scores / 2, "{arena} of {scores} bytes: {listing}");
+    assert_eq!(listing.matches("tiles of").count(), 1, "{listing}");
 }
 
 /// What is made of smaller arrays with no work is made again rather than kept: windows of images.

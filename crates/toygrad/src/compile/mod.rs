@@ -3,6 +3,7 @@
 //! canonicalise (number the graph, look up the kept Program) → simplify → fuse → recompute → elide copies →
 //! tile (→ share, within groups) → plan memory.
 
+mod access;
 pub(crate) mod backward;
 pub(crate) mod cache;
 mod copies;

@@ -170,7 +170,7 @@ pub(crate) fn write_over(program: &mut Program, pairs: &[(usize, u32)]) {
 
 /// Makes a loop write buffer `made` over buffer `over`, which it reads. False if it reads elements
 /// elsewhere, or again after its last instruction: in a fold, or as what another store writes.
-fn write_in_place(l: &mut Loop, made: u32, over: u32) -> bool {
+pub(super) fn write_in_place(l: &mut Loop, made: u32, over: u32) -> bool {
     let shape: Shape = l.dims.iter().copied().collect();
     let alike = |v: &View| v.offset == 0 && v.is_contiguous(&shape);
     let reads: Vec<&Load> = l.loads.iter().filter(|x| x.from.buffer == over).collect();

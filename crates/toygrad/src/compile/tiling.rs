@@ -2,10 +2,10 @@
 //! tile of it. What one kernel leaves, the next finds in its cache, and what nobody else reads needs
 //! no more memory than a tile.
 
-use super::plan::Free;
-use super::program::{BufferSpec, Kernel, Local, Loop, Operand, Output, Place, Program, Tiled};
+use super::access::{Use, accesses, is_apart, outer_extents, stack};
+use super::plan::{Free, write_in_place};
+use super::program::{BufferSpec, Kernel, Local, Loop, Output, Place, Program, Tiled};
 use super::share::share;
-use super::view::{PerAxis, View, collapse};
 use std::ops::Range;
 
 /// Bytes of a second cache, as most machines have one.
@@ -33,6 +33,7 @@ pub(crate) fn tile(program: &mut Program) {
         if let Some(better) = groups.with_again(program, at) {
             groups = better;
         }
+        groups.move_before(program, at);
         at += 1;
     }
     if let Some(better) = groups.with_shared(program) {
@@ -60,6 +61,42 @@ struct Group {
     kept: usize,
 }
 
+/// The groups of the kernels from `at` on, and where each starts; as `known` as soon as one starts there.
+fn find(
+    program: &Program,
+    uses: &Uses,
+    mut at: usize,
+    known: &[(usize, Group)],
+) -> Vec<(usize, Group)> {
+    let mut found = vec![];
+    let mut here = best(program, at, uses);
+    while at < program.kernels.len() {
+        if let Some(i) = known.iter().position(|&(start, _)| start == at) {
+            found.extend(&known[i..]);
+            break;
+        }
+        // A kernel that the next ones do without may be all that keeps more from joining them.
+        let next = best(program, at + 1, uses);
+        match here {
+            Some(group) if next.is_none_or(|next| next.kept < group.kept) => {
+                found.push((at, group));
+                at += group.kernels;
+                here = best(program, at, uses);
+            }
+            _ => {
+                at += 1;
+                here = next;
+            }
+        }
+    }
+    found
+}
+
+/// Bytes that kernels of groups find near.
+fn kept(groups: &[(usize, Group)]) -> usize {
+    groups.iter().map(|(_, g)| g.kept).sum()
+}
+
 /// The groups of a program, and where each starts.
 struct Groups {
     found: Vec<(usize, Group)>,
@@ -69,23 +106,7 @@ struct Groups {
 impl Groups {
     fn find(program: &Program) -> Groups {
         let uses = Uses::new(program);
-        let (mut found, mut at) = (vec![], 0);
-        let mut here = best(program, at, &uses);
-        while at < program.kernels.len() {
-            // A kernel that the next ones do without may be all that keeps more from joining them.
-            let next = best(program, at + 1, &uses);
-            match here {
-                Some(group) if next.is_none_or(|next| next.kept < group.kept) => {
-                    found.push((at, group));
-                    at += group.kernels;
-                    here = best(program, at, &uses);
-                }
-                _ => {
-                    at += 1;
-                    here = next;
-                }
-            }
-        }
+        let found = find(program, &uses, 0, &[]);
         Groups { found, uses }
     }
 
@@ -102,6 +123,60 @@ impl Groups {
             .first()
             .and_then(|&k| self.around(k));
         arena && group.is_some_and(|range| self.uses.are_in(&range, buffer))
+    }
+
+    /// A kernel that ends a group although it needs nothing of it (a mask, say) may as well run before.
+    /// Moves that of the group at `at` (of the kernel, if it is in none), if then more is kept near.
+    fn move_before(&mut self, program: &mut Program, at: usize) {
+        let around = |&&(start, g): &&(usize, Group)| (start..start + g.kernels).contains(&at);
+        let (end, near) = match self.found.iter().find(around) {
+            None => (at + 1, 0),
+            Some(&(start, g)) if start == at => (at + g.kernels, g.kept),
+            Some(_) => return,
+        };
+        let Some([next, after, ..]) = program.kernels.get(end..) else {
+            return;
+        };
+        let (reads, writes) = (next.reads(), next.writes());
+        let apart = |kernel: &Kernel| {
+            let (read, written) = (kernel.reads(), kernel.writes());
+            let mut touched = read.iter().chain(&written);
+            !touched.any(|b| writes.contains(b)) && !written.iter().any(|b| reads.contains(b))
+        };
+        let over = writes.iter().any(|&b| self.uses.over[b as usize]);
+        let group = &program.kernels[at..end];
+        // The one after it wants what the group made.
+        let wanted = after.reads();
+        let goes_on = group
+            .iter()
+            .flat_map(Kernel::writes)
+            .any(|b| wanted.contains(&b));
+        if over || !goes_on || !group.iter().all(apart) {
+            return;
+        }
+        program.kernels[at..=end].rotate_right(1);
+        self.uses.renumber(&program.kernels[at..=end], |k| match k {
+            _ if k == end => at,
+            _ if (at..end).contains(&k) => k + 1,
+            _ => k,
+        });
+        let better = |g: Group| g.kept > near + CACHE / 2;
+        if best(program, at + 1, &self.uses).is_some_and(better) {
+            let before = self.found.partition_point(|(start, _)| *start < at);
+            let later = self.found.partition_point(|(start, _)| *start <= end);
+            let found = find(program, &self.uses, at, &self.found[later..]);
+            if kept(&found) > kept(&self.found[before..]) {
+                self.found.truncate(before);
+                self.found.extend(found);
+                return;
+            }
+        }
+        program.kernels[at..=end].rotate_left(1);
+        self.uses.renumber(&program.kernels[at..=end], |k| match k {
+            _ if k == at => end,
+            _ if (at + 1..=end).contains(&k) => k - 1,
+            _ => k,
+        });
     }
 
     /// Lets loops of a group find in a tile what earlier ones computed, if the groups stay the same,
@@ -219,6 +294,21 @@ impl Uses {
         }
     }
 
+    /// Tells it that these kernels have other numbers.
+    fn renumber(&mut self, kernels: &[Kernel], number: impl Fn(usize) -> usize) {
+        let mut touched = Vec::new();
+        for b in kernels
+            .iter()
+            .flat_map(|k| k.reads().into_iter().chain(k.writes()))
+        {
+            if insert(&mut touched, b) {
+                let uses = &mut self.of[b as usize];
+                uses.iter_mut().for_each(|k| *k = number(*k));
+                uses.sort_unstable();
+            }
+        }
+    }
+
     /// Whether all uses of a buffer are in a range of kernels.
     fn are_in(&self, range: &Range<usize>, buffer: u32) -> bool {
         let uses = &self.of[buffer as usize];
@@ -252,7 +342,9 @@ fn best(program: &Program, at: usize, uses: &Uses) -> Option<Group> {
         // What fits into the cache stays there anyway.
         let pays = run.kernels > 1 && run.touched > CACHE && run.kept > CACHE / 2;
         pays.then(|| {
-            let length = (TILE * extent / run.most).clamp(1, extent);
+            // Where each tile packs matrices anew, fewer of them.
+            let tile = if run.packs { 2 * TILE } else { TILE };
+            let length = (tile * extent / run.most).clamp(1, extent);
             Group {
                 kernels: run.kernels,
                 extent,
@@ -280,20 +372,6 @@ fn bytes(program: &Program, buffer: u32) -> usize {
     spec.len * spec.dtype.size()
 }
 
-/// Of which lengths the outer axis of a kernel may be taken to be.
-fn outer_extents(kernel: &Kernel) -> Vec<usize> {
-    let dims = match kernel {
-        Kernel::Loop(l) => &l.dims[..l.dims.len().saturating_sub(1)],
-        Kernel::MatMul(m) => &m.batch[..],
-        _ => &[],
-    };
-    let products = dims.iter().scan(1, |all, &d| {
-        *all *= d;
-        Some(*all)
-    });
-    products.filter(|&n| n > 1).collect()
-}
-
 /// Kernels from the first one on that can run tile by tile.
 #[derive(Default)]
 struct Run {
@@ -304,6 +382,8 @@ struct Run {
     touched: usize,
     /// Of these, the most that are wanted near at a time.
     most: usize,
+    /// Whether tiles are some rows of products, all of which want the whole right matrix.
+    packs: bool,
 }
 
 impl Run {
@@ -311,7 +391,7 @@ impl Run {
         let bytes = |b: u32| bytes(program, b);
         let mut run = Run::default();
         let mut found = Run::default();
-        // Buffers of which tiles touch their own part; that they read otherwise; in which they meet.
+        // Buffers of which tiles touch their own part; that they read otherwise; that they write otherwise.
         let (mut near, mut shared, mut met) = (vec![], vec![], vec![]);
         // And those that are written; and those that are wanted near.
         let (mut made, mut wanted) = (vec![], vec![]);
@@ -327,7 +407,8 @@ impl Run {
                     && match (a.what, a.apart) {
                         (Use::Read, apart) => apart || !made.contains(b),
                         (_, true) => !shared.contains(b) && !uses.over[*b as usize],
-                        (Use::Write, false) => false,
+                        // Its elements are all over the place: nobody else may touch it.
+                        (Use::Write, false) => alone() && !touched() && !uses.over[*b as usize],
                         // Each tile has a copy of its own.
                         (Use::Fold, false) => alone() && !touched() && bytes(*b) <= CACHE / 16,
                     }
@@ -338,11 +419,20 @@ impl Run {
             for a in accesses {
                 let b = a.buffer;
                 match (a.what, a.apart) {
-                    (Use::Fold, false) => _ = insert(&mut met, b),
+                    (Use::Fold | Use::Write, false) => _ = insert(&mut met, b),
                     (Use::Read, false) => _ = insert(&mut shared, b),
                     _ => {
                         let first = insert(&mut near, b);
                         run.touched += if first { bytes(b) } else { 0 };
+                        // A result of a loop goes over what that reads for the last time.
+                        let goes = |&r: &u32| {
+                            uses.of[r as usize].last() == Some(&i) && bytes(r) == bytes(b)
+                        };
+                        let over = match (kernel, a.what) {
+                            (Kernel::Loop(_), Use::Write) => wanted.iter().position(goes),
+                            _ => None,
+                        };
+                        over.into_iter().for_each(|r| _ = wanted.swap_remove(r));
                         insert(&mut wanted, b);
                         let again = !first && a.what == Use::Read;
                         run.kept += if again { bytes(b) } else { 0 };
@@ -358,6 +448,7 @@ impl Run {
             }
             wanted.retain(|&b| uses.soon(b, i));
             run.kernels += 1;
+            run.packs |= matches!(kernel, Kernel::MatMul(m) if !stack(m).is_multiple_of(extent));
             // What comes after the last kernel that finds something near gains nothing.
             if run.kept > found.kept {
                 found = Run { ..run };
@@ -365,86 +456,6 @@ impl Run {
         }
         found
     }
-}
-
-#[derive(Clone, Copy, PartialEq)]
-enum Use {
-    Read,
-    Write,
-    Fold,
-}
-
-/// How a kernel uses a buffer.
-struct Access {
-    buffer: u32,
-    what: Use,
-    /// Whether tile `i` of `n` touches only the `i`-th of `n` equal parts of the buffer.
-    apart: bool,
-}
-
-/// What a kernel touches, if it can be cut into `extent` parts.
-fn accesses(program: &Program, kernel: &Kernel, extent: usize) -> Option<Vec<Access>> {
-    let access = |o: &Operand, dims: &[usize], what| Access {
-        buffer: o.buffer,
-        what,
-        apart: is_apart(
-            &o.view,
-            dims,
-            extent,
-            program.buffers[o.buffer as usize].len,
-        ),
-    };
-    let elements = |dims: &[usize]| dims.iter().product::<usize>();
-    match kernel {
-        Kernel::Loop(l) if elements(&l.dims).is_multiple_of(extent) => {
-            let loads = l.loads.iter().map(|x| (&x.from, Use::Read));
-            let stores = l.stores.iter().map(|x| (&x.to, Use::Write));
-            let folds = l.folds.iter().map(|x| (&x.to, Use::Fold));
-            let all = loads.chain(stores).chain(folds);
-            Some(all.map(|(o, what)| access(o, &l.dims, what)).collect())
-        }
-        Kernel::MatMul(m) if elements(&m.batch).is_multiple_of(extent) => {
-            let side = |o: &Operand, rows: usize, columns: usize, what| {
-                let mut dims = m.batch.clone();
-                dims.extend([rows, columns]);
-                access(o, &dims, what)
-            };
-            Some(vec![
-                side(&m.left, m.m, m.k, Use::Read),
-                side(&m.right, m.k, m.n, Use::Read),
-                side(&m.out, m.m, m.n, Use::Write),
-            ])
-        }
-        _ => None,
-    }
-}
-
-/// Whether part `i` of `extent` of an index space lies in part `i` of `extent` of the buffer.
-fn is_apart(view: &View, dims: &[usize], extent: usize, len: usize) -> bool {
-    let forward = view.offset >= 0 && view.strides.iter().all(|&s| s >= 0);
-    if !forward || !len.is_multiple_of(extent) || dims.contains(&0) {
-        return false;
-    }
-    let part = len / extent;
-    // The outer axes up to the extent; one of them may have to be split.
-    let (mut outer, mut steps): (PerAxis<usize>, PerAxis<isize>) = Default::default();
-    let mut left = extent;
-    let mut span = view.offset as usize;
-    for (&n, &stride) in dims.iter().zip(&view.strides) {
-        let (out, inner) = match left {
-            1 => (1, n),
-            _ if left.is_multiple_of(n) => (n, 1),
-            _ if n.is_multiple_of(left) => (left, n / left),
-            _ => return false,
-        };
-        left /= out;
-        outer.push(out);
-        steps.push(stride * inner as isize);
-        span += stride as usize * (inner - 1);
-    }
-    collapse(&mut outer, &mut [&mut steps]);
-    let apart = (&outer[..], &steps[..]) == (&[extent], &[part as isize]);
-    left == 1 && apart && span < part
 }
 
 /// The group of `kernels`, the first of which stands at `start` in the program.
@@ -479,25 +490,41 @@ fn tiled(
             }
         }
     }
+    // (What nobody reads may lie all over the place.)
+    life.retain(|&(_, first, last)| first < last);
     let mut free = Free::default();
-    let mut local = Vec::new();
+    let mut local: Vec<Local> = Vec::new();
     let size = |part: usize| super::plan::size(part * length, 1);
-    for i in 0..kernels.len() {
+    for (i, kernel) in kernels.iter_mut().enumerate() {
+        let mut ends: Vec<u32> = life.iter().filter(|l| l.2 == i).map(|l| l.0).collect();
         for &(buffer, ..) in life.iter().filter(|l| l.1 == i) {
             let spec = &mut program.buffers[buffer as usize];
             spec.place = Place::Tile;
             let part = spec.len / extent * spec.dtype.size();
-            let offset = free.take(size(part));
+            // Over what is read here for the last time, or what fits best of what is free.
+            let over = local.iter().find_map(|old| {
+                let end = ends.iter().position(|&b| b == old.buffer)?;
+                let goes = match &mut *kernel {
+                    Kernel::Loop(l) if old.part == part => write_in_place(l, buffer, old.buffer),
+                    _ => false,
+                };
+                goes.then_some((end, old.offset))
+            });
+            let offset = match over {
+                Some((end, offset)) => {
+                    ends.swap_remove(end);
+                    offset
+                }
+                None => free.take(size(part)),
+            };
             local.push(Local {
                 buffer,
                 offset,
                 part,
             });
         }
-        for &(buffer, ..) in life.iter().filter(|l| l.2 == i) {
-            let l = local.iter().find(|l| l.buffer == buffer);
-            l.into_iter()
-                .for_each(|l| free.give(l.offset, size(l.part)));
+        for l in local.iter().filter(|l| ends.contains(&l.buffer)) {
+            free.give(l.offset, size(l.part));
         }
     }
     Tiled {

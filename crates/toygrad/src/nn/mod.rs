@@ -39,7 +39,8 @@ mod transformer;
 
 pub use activation::Activation;
 pub use attention::{
-    KvCache, MultiheadAttention, causal_mask, padding_mask, rotary, scaled_dot_product_attention,
+    KvCache, MultiheadAttention, causal_attention, causal_mask, padding_mask, rotary,
+    scaled_dot_product_attention,
 };
 pub use conv::{
     Conv, Conv1d, Conv2d, Conv3d, ConvTranspose, ConvTranspose1d, ConvTranspose2d, Each,

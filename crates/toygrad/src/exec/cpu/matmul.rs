@@ -43,19 +43,34 @@ pub(super) fn run(m: &MatMul, memory: &Memory) {
     run_parts(m, memory, &(0..1), 1);
 }
 
-/// Parts of `extent` of a stack of products.
+/// Parts of `extent` of a stack of products: some of these, or of their rows.
 pub(super) fn run_parts(m: &MatMul, memory: &Memory, parts: &Range<usize>, extent: usize) {
-    let part = m.batch.iter().product::<usize>() / extent;
-    let batches = parts.start * part..parts.end * part;
+    let batches = m.batch.iter().product::<usize>();
+    if batches.is_multiple_of(extent) {
+        let part = batches / extent;
+        return run_some(m, memory, parts.start * part..parts.end * part, 0..m.m);
+    }
+    let part = batches * m.m / extent;
+    let mut rows = parts.start * part..parts.end * part;
+    while !rows.is_empty() {
+        let (batch, from) = (rows.start / m.m, rows.start % m.m);
+        let until = m.m.min(from + rows.len());
+        run_some(m, memory, batch..batch + 1, from..until);
+        rows.start += until - from;
+    }
+}
+
+/// Some rows of some products.
+fn run_some(m: &MatMul, memory: &Memory, batches: Range<usize>, rows: Range<usize>) {
     match m.dtype {
-        DType::F32 if by_vector(m) => stack::<f32>(m, memory, batches, Unit::BY_VECTOR),
-        _ if by_vector(m) => stack::<f64>(m, memory, batches, Unit::BY_VECTOR),
+        DType::F32 if by_vector(m) => stack::<f32>(m, memory, batches, rows, Unit::BY_VECTOR),
+        _ if by_vector(m) => stack::<f64>(m, memory, batches, rows, Unit::BY_VECTOR),
         DType::F32 if amx::is_faster([m.m, m.k, m.n]) => {
             let (scratch, run) = (amx::scratch, amx::run);
-            stack(m, memory, batches, Unit { scratch, run });
+            stack(m, memory, batches, rows, Unit { scratch, run });
         }
-        DType::F32 => stack::<f32>(m, memory, batches, Unit::VECTORS),
-        _ => stack::<f64>(m, memory, batches, Unit::VECTORS),
+        DType::F32 => stack::<f32>(m, memory, batches, rows, Unit::VECTORS),
+        _ => stack::<f64>(m, memory, batches, rows, Unit::VECTORS),
     }
 }
 
@@ -79,16 +94,22 @@ impl<T: Real> Unit<T> {
     };
 }
 
-/// Products of a stack.
-fn stack<T: Real>(m: &MatMul, memory: &Memory, range: Range<usize>, unit: Unit<T>) {
+/// Products of a stack, some of their rows.
+fn stack<T: Real>(
+    m: &MatMul,
+    memory: &Memory,
+    range: Range<usize>,
+    some: Range<usize>,
+    unit: Unit<T>,
+) {
     let (first, batches) = (range.start, range.len());
-    if m.m * m.n * batches == 0 {
+    if some.len() * m.n * batches == 0 {
         return;
     }
     if m.k == 0 {
         for batch in range.filter(|_| m.first) {
             let out = matrix::<T>(m, &m.out, batch, memory);
-            for i in 0..m.m {
+            for i in some.clone() {
                 // SAFETY: a row of the result has n elements; zeros are all bits 0.
                 unsafe { std::ptr::write_bytes(out.offset(i, 0).at, 0, m.n) };
             }
@@ -97,13 +118,16 @@ fn stack<T: Real>(m: &MatMul, memory: &Memory, range: Range<usize>, unit: Unit<T
     }
     // Few rows are taken for few columns, of the transposed product.
     let turn = by_vector(m) && m.m < m.n;
-    let (rows, columns) = if turn { (m.n, m.m) } else { (m.m, m.n) };
+    let (rows, columns) = match turn {
+        true => (m.n, some.len()),
+        false => (some.len(), m.n),
+    };
     let whole = |batch: usize| {
         let p = Product {
-            a: matrix::<T>(m, &m.left, batch, memory),
+            a: matrix::<T>(m, &m.left, batch, memory).offset(some.start, 0),
             b: matrix::<T>(m, &m.right, batch, memory),
-            c: matrix::<T>(m, &m.out, batch, memory),
-            rows: m.m,
+            c: matrix::<T>(m, &m.out, batch, memory).offset(some.start, 0),
+            rows: some.len(),
             depth: m.k,
             columns: m.n,
             add: !m.first,
