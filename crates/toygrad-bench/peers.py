@@ -1,4 +1,4 @@
-"""The workloads F1 to F9 of toygrad-bench in PyTorch and JAX, from the same numbers.
+"""The workloads F1 to F10 of toygrad-bench in PyTorch and JAX, from the same numbers.
 
     BENCH_THREADS=2 python peers.py torch|compile|jax [F1 F2 ...]
 
@@ -140,9 +140,14 @@ def with_torch(names, compiled):
             with torch.no_grad(): return f(x).item()
         return step
 
+    def f10(x):
+        q, k, v = (part.reshape(4, 512, 8, 32).transpose(1, 2) for part in x.split(256, -1))
+        return torch.nn.functional.scaled_dot_product_attention(q, k, v, is_causal=True).square().sum()
+
     make = dict(F1=lambda: gradient([t(array(70, (1 << 20,), 2.0))], f1),
                 F2=lambda: gradient([t(array(71, (1 << 20,), 2.0, np.float64))], f2), F3=f3, F4=f4, F5=f5,
-                F6=f6, F7=f7, F8=lambda: gradient([t(v) for v in rows_data()], f8), F9=f9)
+                F6=f6, F7=f7, F8=lambda: gradient([t(v) for v in rows_data()], f8), F9=f9,
+                F10=lambda: gradient([t(array(104, (4, 512, 768), 1.0))], f10))
     for name in names: measure(peer, name, make[name]())
 
 
@@ -237,9 +242,14 @@ def with_jax(names):
             return (x @ layers[-1][0].T + layers[-1][1]).sum()
         return lambda: f(layers, x)
 
+    def f10(x):
+        q, k, v = (part.reshape(4, 512, 8, 32) for part in jnp.split(x, 3, -1))
+        return (jax.nn.dot_product_attention(q, k, v, is_causal=True) ** 2).sum()
+
     make = dict(F1=lambda: gradient([jnp.asarray(array(70, (1 << 20,), 2.0))], f1),
                 F2=lambda: gradient([jnp.asarray(array(71, (1 << 20,), 2.0, np.float64))], f2), F3=f3, F4=f4, F5=f5,
-                F6=f6, F7=f7, F8=lambda: gradient([jnp.asarray(v) for v in rows_data()], f8), F9=f9)
+                F6=f6, F7=f7, F8=lambda: gradient([jnp.asarray(v) for v in rows_data()], f8), F9=f9,
+                F10=lambda: gradient([jnp.asarray(array(104, (4, 512, 768), 1.0))], f10))
     for name in names: measure("jax", name, make[name]())
 
 

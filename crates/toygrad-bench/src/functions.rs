@@ -1,9 +1,9 @@
 //! More workloads, off the beaten track of layers: pointwise expressions and their gradients, a
-//! recurrent network, likelihoods, Hessians, rows, one sample. `peers.py` has the same for PyTorch and JAX.
+//! recurrent network, likelihoods, Hessians, rows, one sample, attention. `peers.py` has the same for PyTorch and JAX.
 
 use crate::data;
 use crate::measure::{Run, Style};
-use toygrad::nn::Lstm;
+use toygrad::nn::{Lstm, causal_attention};
 use toygrad::prelude::*;
 use toygrad::{einsum, evaluate, hessian};
 
@@ -164,6 +164,21 @@ pub fn one_sample(run: Run) -> Result<()> {
         let [a, b, c] = &layers;
         let y = c.forward(&b.forward(&a.forward(x).relu()).relu());
         (y.sum(), vec![])
+    })
+}
+
+/// Causal attention of 8 heads of 32 features over 512 positions, of queries, keys and values side by
+/// side: the sum of squares of what it gives, and its gradient.
+pub fn attention(run: Run) -> Result<()> {
+    function("F10", run, data::array(104, &[4, 512, 3 * 256], 1.0), |x| {
+        let heads = |i: usize| {
+            let part = x.narrow(-1, i * 256, 256);
+            part.reshape([4, 512, 8, 32]).transpose(1, 2)
+        };
+        let y = causal_attention(&heads(0), &heads(1), &heads(2), None);
+        let y = y.square().sum();
+        let g = gradients(&y, [x]);
+        (y, g)
     })
 }
 

@@ -6,8 +6,8 @@ use toygrad::nn::{Conv2d, LayerNorm, MaxPool2d};
 use toygrad::prelude::*;
 
 /// All workloads.
-pub const NAMES: [&str; 14] = [
-    "W1", "W2", "W3", "W4", "W6", "F1", "F2", "F3", "F4", "F5", "F6", "F7", "F8", "F9",
+pub const NAMES: [&str; 15] = [
+    "W1", "W2", "W3", "W4", "W6", "F1", "F2", "F3", "F4", "F5", "F6", "F7", "F8", "F9", "F10",
 ];
 
 /// Runs a workload by name.
@@ -27,6 +27,7 @@ pub fn run(name: &str, run: Run) -> Result<()> {
         "F7" => functions::diagonal_mixture(run),
         "F8" => functions::rows(run),
         "F9" => functions::one_sample(run),
+        "F10" => functions::attention(run),
         _ => {
             eprintln!("there is no workload {name}");
             Ok(())

@@ -2,7 +2,6 @@
 
 use super::{Dropout, Layer, Linear, Module, init};
 use crate::{DType, Parameter, Shape, Value};
-use std::ops::Range;
 
 /// `softmax(Q Kᵀ / √d) V` (Vaswani et al. 2017), as
 /// `torch.nn.functional.scaled_dot_product_attention`.
@@ -69,38 +68,31 @@ fn attend_causally(
         // The first queries see nothing, or it is a mistake.
         false => 1,
     };
+    let causal = causal_mask(t, s);
+    let mask = match mask {
+        None => causal,
+        Some(mask) if mask.dtype() == DType::Bool => mask & causal,
+        Some(mask) => causal.select(mask, FORBIDDEN),
+    };
+    if blocks == 1 {
+        return attend(query, key, value, Some(&mask), dropout);
+    }
     let block = |i: usize| {
         let (from, to) = (i * t / blocks, (i + 1) * t / blocks);
+        // None of these queries sees more.
         let keys = s - (t - to);
-        let causal = causal_mask(to - from, keys);
-        let mask = mask.map(|m| part(&part(m, 2, from..to), 1, 0..keys));
-        let mask = match mask {
-            None => causal,
-            Some(mask) if mask.dtype() == DType::Bool => mask & causal,
-            Some(mask) => causal.select(mask, FORBIDDEN),
-        };
-        let query = part(query, 2, from..to);
-        let (key, value) = (part(key, 2, 0..keys), part(value, 2, 0..keys));
-        attend(&query, &key, &value, Some(&mask), dropout)
+        let first = |v: &Value, axis: isize| v.narrow(axis, 0, keys);
+        let some = |v: &Value| v.narrow(-2, from, to - from);
+        let mask = first(&some(&mask), -1);
+        let (key, value) = (first(key, -2), first(value, -2));
+        attend(&some(query), &key, &value, Some(&mask), dropout)
     };
-    match blocks {
-        1 => block(0),
-        _ => Value::concat((0..blocks).map(block), -2),
-    }
+    Value::concat((0..blocks).map(block), -2)
 }
 
 /// How long an axis is, counted from the last, which is 1; axes that are not there are broadcast.
 fn length(v: &Value, axis: usize) -> usize {
     v.rank().checked_sub(axis).map_or(1, |a| v.shape()[a])
-}
-
-/// Some positions of an axis, counted in the same way; all, if it is broadcast.
-#[track_caller]
-fn part(v: &Value, axis: usize, range: Range<usize>) -> Value {
-    match length(v, axis) {
-        n if n == 1 || n == range.len() => v.clone(),
-        _ => v.narrow(-(axis as isize), range.start, range.len()),
-    }
 }
 
 #[track_caller]
