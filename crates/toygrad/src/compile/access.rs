@@ -3,6 +3,9 @@
 use super::program::{Kernel, MatMul, Operand, Program};
 use super::view::{PerAxis, View, collapse};
 
+/// Bytes of a second cache, as most machines have one.
+pub(super) const CACHE: usize = 512 * 1024;
+
 /// Rows or columns, at most, of matrices of which each tile may pack a copy.
 const NARROW: usize = 64;
 
@@ -78,13 +81,12 @@ pub(super) fn stack(m: &MatMul) -> usize {
 }
 
 /// Whether a stack of products can be cut into equal parts: between products, or between rows. Each
-/// part of a product packs the right matrix anew, which pays where that is narrow.
+/// part of a product packs the right matrix anew, which pays where that is narrow and near.
 fn may_be_cut(m: &MatMul, extent: usize) -> bool {
-    let batches = stack(m);
-    let by_rows = extent.is_multiple_of(batches.max(1))
-        && m.m.is_multiple_of(extent / batches.max(1))
-        && m.k.min(m.n) <= NARROW;
-    batches.is_multiple_of(extent) || by_rows
+    let (stack, right) = (stack(m), m.k * m.n * m.dtype.size());
+    let by_rows = || extent.is_multiple_of(stack) && m.m.is_multiple_of(extent / stack);
+    let narrow = m.k.min(m.n) <= NARROW && right <= CACHE;
+    stack.is_multiple_of(extent) || stack > 0 && narrow && by_rows()
 }
 
 /// Whether part `i` of `extent` of an index space lies in part `i` of `extent` of the buffer.

@@ -2,14 +2,12 @@
 //! tile of it. What one kernel leaves, the next finds in its cache, and what nobody else reads needs
 //! no more memory than a tile.
 
-use super::access::{Use, accesses, is_apart, outer_extents, stack};
+use super::access::{CACHE, Use, accesses, is_apart, outer_extents, stack};
 use super::plan::{Free, write_in_place};
 use super::program::{BufferSpec, Kernel, Local, Loop, Output, Place, Program, Tiled};
 use super::share::share;
 use std::ops::Range;
 
-/// Bytes of a second cache, as most machines have one.
-const CACHE: usize = 512 * 1024;
 /// Bytes that a tile is to touch, if parts are small enough.
 const TILE: usize = CACHE / 4;
 
