@@ -13,7 +13,7 @@ import datetime, json, os, platform, re, subprocess, sys
 OTHER = "--other" in sys.argv
 FILES = [a for a in sys.argv[1:] if a != "--other"]
 PAGE = os.path.join(os.path.dirname(__file__), "..", "BENCHMARKS.md")
-WORKLOADS = ["W1", "W2", "W3", "W4", "W6"] + [f"F{i}" for i in range(1, 10)]
+WORKLOADS = ["W1", "W2", "W3", "W4", "W6"] + [f"F{i}" for i in range(1, 11)]
 OURS = {"toygrad": "toygrad compiled", "toygrad-step": "toygrad step by step"}
 PEERS = OURS | {"torch-eager": "PyTorch eager", "torch-compile": "torch.compile", "jax": "JAX",
                 "candle": "candle", "burn": "burn"}

@@ -128,38 +128,6 @@ mod x86 {
             }
         }
     }
-
-    impl Lanes<f32> for __m512 {
-        #[inline(always)]
-        unsafe fn load_first(from: *const f32, n: usize) -> Self {
-            unsafe { _mm512_maskz_loadu_ps(u16::MAX >> (16 - n), from) }
-        }
-        #[inline(always)]
-        unsafe fn sums(of: [Self; ROWS]) -> [f32; ROWS] {
-            unsafe {
-                <__m256 as Lanes<f32>>::sums(of.map(|x| {
-                    let high = _mm512_extractf64x4_pd::<1>(_mm512_castps_pd(x));
-                    _mm256_add_ps(_mm512_castps512_ps256(x), _mm256_castpd_ps(high))
-                }))
-            }
-        }
-    }
-
-    impl Lanes<f64> for __m512d {
-        #[inline(always)]
-        unsafe fn load_first(from: *const f64, n: usize) -> Self {
-            unsafe { _mm512_maskz_loadu_pd(u8::MAX >> (8 - n), from) }
-        }
-        #[inline(always)]
-        unsafe fn sums(of: [Self; ROWS]) -> [f64; ROWS] {
-            unsafe {
-                <__m256d as Lanes<f64>>::sums(of.map(|x| {
-                    let high = _mm512_extractf64x4_pd::<1>(x);
-                    _mm256_add_pd(_mm512_castpd512_pd256(x), high)
-                }))
-            }
-        }
-    }
 }
 
 impl<T: Real, const N: usize> Lanes<T> for Portable<T, N>
@@ -371,14 +339,15 @@ macro_rules! compiled {
 }
 
 macro_rules! by_vector {
-    ($($t:ident: $avx2:ident $avx512:ident $portable:ty;)*) => {$(
+    ($($t:ident: $avx2:ident $portable:ty;)*) => {$(
         impl ByVector for $t {
             fn by_vector(level: Level) -> Run<$t> {
                 match level {
+                    // Wider registers would wait for memory as well.
                     #[cfg(target_arch = "x86_64")]
-                    Level::Avx2 => compiled!($t, std::arch::x86_64::$avx2, "avx2,fma"),
-                    #[cfg(target_arch = "x86_64")]
-                    Level::Avx512 => compiled!($t, std::arch::x86_64::$avx512, "avx512f,avx2,fma"),
+                    Level::Avx2 | Level::Avx512 => {
+                        compiled!($t, std::arch::x86_64::$avx2, "avx2,fma")
+                    }
                     _ => compiled!($t, $portable),
                 }
             }
@@ -386,8 +355,8 @@ macro_rules! by_vector {
     )*};
 }
 by_vector! {
-    f32: __m256 __m512 Portable<f32, 4>;
-    f64: __m256d __m512d Portable<f64, 2>;
+    f32: __m256 Portable<f32, 4>;
+    f64: __m256d Portable<f64, 2>;
 }
 
 #[cfg(test)]
