@@ -23,6 +23,7 @@ pub(super) fn outer_extents(kernel: &Kernel) -> Vec<usize> {
     products.filter(|&n| n > 1).collect()
 }
 
+/// What a kernel does with a buffer; folds meet in its elements.
 #[derive(Clone, Copy, PartialEq)]
 pub(super) enum Use {
     Read,
