@@ -29,7 +29,8 @@ pub fn scaled_dot_product_attention(
 
 /// The same, of queries that do not see later keys (the last query sees all), as with PyTorch's
 /// `is_causal`. Costs half of what attention under a [`causal_mask`] costs where sequences are long:
-/// queries are taken in blocks, each with the keys up to its last one.
+/// queries are taken in blocks, each with the keys up to its last one. Under a mask besides, a query
+/// that may attend to nothing attends to the keys of its block equally.
 ///
 /// ```
 /// use toygrad::prelude::*;
