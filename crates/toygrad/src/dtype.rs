@@ -1,6 +1,7 @@
 //! Element types and the arrays that hold them.
 
 use std::fmt;
+use std::mem::discriminant;
 
 /// The type of a [`Value`](crate::Value)'s elements.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -114,12 +115,10 @@ impl Data {
 
     /// Bytes of memory that it has.
     pub fn bytes(&self) -> usize {
-        self.capacity()
-            * match self {
-                Data::U8(_) => 1,
-                Data::F32(_) => 4,
-                Data::I64(_) | Data::F64(_) => 8,
-            }
+        fn of<T>(v: &Vec<T>) -> usize {
+            v.capacity() * size_of::<T>()
+        }
+        each_data!(self, v => of(v))
     }
 
     /// Forgets the elements; the memory stays.
@@ -129,12 +128,7 @@ impl Data {
 
     /// Whether elements of this dtype are stored in such an array.
     pub fn holds(&self, dtype: DType) -> bool {
-        match self {
-            Data::U8(_) => matches!(dtype, DType::U8 | DType::Bool),
-            Data::I64(_) => dtype == DType::I64,
-            Data::F32(_) => dtype == DType::F32,
-            Data::F64(_) => dtype == DType::F64,
-        }
+        discriminant(self) == discriminant(&Data::with_capacity(dtype, 0))
     }
 
     /// Element `i` as an f64.

@@ -109,12 +109,30 @@ impl Case {
         self.shapes.iter().map(&mut draw).collect()
     }
 
+    fn named(name: &str) -> &'static Case {
+        CASES.iter().find(|c| c.name == name).expect("it")
+    }
+
+    /// The program of a function of its inputs.
+    fn listing(&self, f: impl Fn(&[Value]) -> Vec<Value>) -> String {
+        let recorded = compile(|x: Vec<Value>| f(&x));
+        recorded
+            .listing(self.inputs(DType::F32))
+            .expect("a program")
+    }
+
     /// The loss and its gradients.
     fn results(&self, x: &[Value]) -> Vec<Value> {
         let y = (self.loss)(x);
         let g = gradients(&y, x);
         [y].into_iter().chain(g).collect()
     }
+}
+
+/// Bytes of the arena of a listed program.
+fn arena(listing: &str) -> usize {
+    let size = listing.split("arena ").nth(1).expect("its size");
+    size.split(' ').next().unwrap().parse().expect("bytes")
 }
 
 #[test]
@@ -143,10 +161,7 @@ fn tiles_compute_what_the_reference_computes() {
 #[test]
 fn these_functions_run_in_tiles() {
     for case in CASES {
-        let recorded = compile(|x: Vec<Value>| case.results(&x));
-        let listing = recorded
-            .listing(case.inputs(DType::F32))
-            .expect("a program");
+        let listing = case.listing(|x| case.results(x));
         assert!(listing.contains("tiles of"), "{}: {listing}", case.name);
     }
 }
@@ -171,28 +186,17 @@ fn tiles_give_the_same_bits_on_any_number_of_threads() {
 /// What loops of a group have in common is computed in one of them, if it is not cheap.
 #[test]
 fn exponentials_are_computed_once() {
-    let named = |c: &&Case| c.name == "normalised softmax";
-    let case = CASES.iter().find(named).expect("it");
-    let recorded = compile(|x: Vec<Value>| case.results(&x));
-    let listing = recorded
-        .listing(case.inputs(DType::F32))
-        .expect("a program");
+    let case = Case::named("normalised softmax");
+    let listing = case.listing(|x| case.results(x));
     assert_eq!(listing.matches("= exp").count(), 1, "{listing}");
 }
 
 /// Where products are cut by rows, the scores of attention are never in memory.
 #[test]
 fn scores_are_not_kept() {
-    let case = CASES
-        .iter()
-        .find(|c| c.name == "long attention")
-        .expect("it");
-    let recorded = compile(|x: Vec<Value>| (case.loss)(&x));
-    let listing = recorded
-        .listing(case.inputs(DType::F32))
-        .expect("a program");
-    let arena = listing.split("arena ").nth(1).expect("its size");
-    let arena: usize = arena.split(' ').next().unwrap().parse().expect("bytes");
+    let case = Case::named("long attention");
+    let listing = case.listing(|x| vec![(case.loss)(x)]);
+    let arena = arena(&listing);
     let [batch, time, _] = case.shapes[0] else {
         panic!("a batch of sequences");
     };
@@ -204,13 +208,9 @@ fn scores_are_not_kept() {
 /// What is made of smaller arrays with no work is made again rather than kept: windows of images.
 #[test]
 fn windows_are_not_kept() {
-    let case = CASES.iter().find(|c| c.name == "convolution").expect("it");
-    let recorded = compile(|x: Vec<Value>| case.results(&x));
-    let listing = recorded
-        .listing(case.inputs(DType::F32))
-        .expect("a program");
-    let arena = listing.split("arena ").nth(1).expect("its size");
-    let arena: usize = arena.split(' ').next().unwrap().parse().expect("bytes");
+    let case = Case::named("convolution");
+    let listing = case.listing(|x| case.results(x));
+    let arena = arena(&listing);
     let [images, channels, height, width] = case.shapes[0] else {
         panic!("a batch of images");
     };

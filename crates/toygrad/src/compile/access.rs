@@ -68,7 +68,7 @@ pub(super) fn accesses(program: &Program, kernel: &Kernel, extent: usize) -> Opt
             };
             let mut right = side(&m.right, m.k, m.n, Use::Read);
             // All rows of the left want it.
-            right.apart &= stack(m).is_multiple_of(extent);
+            right.apart &= m.stack().is_multiple_of(extent);
             let left = side(&m.left, m.m, m.k, Use::Read);
             Some(vec![left, right, side(&m.out, m.m, m.n, Use::Write)])
         }
@@ -76,15 +76,10 @@ pub(super) fn accesses(program: &Program, kernel: &Kernel, extent: usize) -> Opt
     }
 }
 
-/// How many products.
-pub(super) fn stack(m: &MatMul) -> usize {
-    m.batch.iter().product()
-}
-
 /// Whether a stack of products can be cut into equal parts: between products, or between rows. Each
 /// part of a product packs the right matrix anew, which pays where that is narrow and near.
 fn may_be_cut(m: &MatMul, extent: usize) -> bool {
-    let (stack, right) = (stack(m), m.k * m.n * m.dtype.size());
+    let (stack, right) = (m.stack(), m.k * m.n * m.dtype.size());
     let by_rows = || extent.is_multiple_of(stack) && m.m.is_multiple_of(extent / stack);
     let narrow = m.k.min(m.n) <= NARROW && right <= CACHE;
     stack.is_multiple_of(extent) || stack > 0 && narrow && by_rows()

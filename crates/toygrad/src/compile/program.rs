@@ -275,6 +275,13 @@ pub(crate) struct MatMul {
     pub first: bool,
 }
 
+impl MatMul {
+    /// How many products.
+    pub fn stack(&self) -> usize {
+        self.batch.iter().product()
+    }
+}
+
 /// A kernel that is not fused; its result is contiguous.
 pub(crate) struct Single {
     pub what: SingleKind,
@@ -322,6 +329,11 @@ pub(crate) struct Local {
 }
 
 impl Kernel {
+    /// Buffers that it reads, and those that it writes.
+    pub fn touches(&self) -> impl Iterator<Item = u32> {
+        self.reads().into_iter().chain(self.writes())
+    }
+
     /// Buffers that it reads.
     pub fn reads(&self) -> Vec<u32> {
         match self {

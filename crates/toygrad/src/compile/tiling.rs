@@ -2,7 +2,7 @@
 //! tile of it. What one kernel leaves, the next finds in its cache, and what nobody else reads needs
 //! no more memory than a tile.
 
-use super::access::{CACHE, Use, accesses, is_apart, outer_extents, stack};
+use super::access::{CACHE, Use, accesses, is_apart, outer_extents};
 use super::plan::{Free, write_in_place};
 use super::program::{BufferSpec, Kernel, Local, Loop, Output, Place, Program, Tiled};
 use super::share::share;
@@ -108,10 +108,15 @@ impl Groups {
         Groups { found, uses }
     }
 
-    /// The group that a kernel is in: from which kernel to which.
+    /// The group that a kernel is in, and where that starts.
+    fn of(&self, kernel: usize) -> Option<&(usize, Group)> {
+        let is_in = |(at, g): &&(usize, Group)| (*at..at + g.kernels).contains(&kernel);
+        self.found.iter().find(is_in)
+    }
+
+    /// From which kernel to which it is.
     fn around(&self, kernel: usize) -> Option<Range<usize>> {
-        let mut ranges = self.found.iter().map(|&(at, g)| at..at + g.kernels);
-        ranges.find(|r| r.contains(&kernel))
+        self.of(kernel).map(|(at, g)| *at..at + g.kernels)
     }
 
     /// Whether there need only be a tile of a buffer.
@@ -126,8 +131,7 @@ impl Groups {
     /// A kernel that ends a group although it needs nothing of it (a mask, say) may as well run before.
     /// Moves that of the group at `at` (of the kernel, if it is in none), if then more is kept near.
     fn move_before(&mut self, program: &mut Program, at: usize) {
-        let around = |&&(start, g): &&(usize, Group)| (start..start + g.kernels).contains(&at);
-        let (end, near) = match self.found.iter().find(around) {
+        let (end, near) = match self.of(at) {
             None => (at + 1, 0),
             Some(&(start, g)) if start == at => (at + g.kernels, g.kept),
             Some(_) => return,
@@ -153,11 +157,7 @@ impl Groups {
             return;
         }
         program.kernels[at..=end].rotate_right(1);
-        self.uses.renumber(&program.kernels[at..=end], |k| match k {
-            _ if k == end => at,
-            _ if (at..end).contains(&k) => k + 1,
-            _ => k,
-        });
+        self.uses.moved(&program.kernels[at..=end], end, at);
         let better = |g: Group| g.kept > near + CACHE / 2;
         if best(program, at + 1, &self.uses).is_some_and(better) {
             let before = self.found.partition_point(|(start, _)| *start < at);
@@ -170,11 +170,7 @@ impl Groups {
             }
         }
         program.kernels[at..=end].rotate_left(1);
-        self.uses.renumber(&program.kernels[at..=end], |k| match k {
-            _ if k == at => end,
-            _ if (at + 1..=end).contains(&k) => k - 1,
-            _ => k,
-        });
+        self.uses.moved(&program.kernels[at..=end], at, end);
     }
 
     /// Lets loops of a group find in a tile what earlier ones computed, if the groups stay the same,
@@ -269,7 +265,7 @@ impl Uses {
     fn new(program: &Program) -> Uses {
         let mut of = vec![Vec::new(); program.buffers.len()];
         for (i, kernel) in program.kernels.iter().enumerate() {
-            for b in kernel.reads().into_iter().chain(kernel.writes()) {
+            for b in kernel.touches() {
                 let uses: &mut Vec<usize> = &mut of[b as usize];
                 if uses.last() != Some(&i) {
                     uses.push(i);
@@ -292,13 +288,16 @@ impl Uses {
         }
     }
 
-    /// Tells it that these kernels have other numbers.
-    fn renumber(&mut self, kernels: &[Kernel], number: impl Fn(usize) -> usize) {
+    /// Tells it that kernel `from` now is kernel `to`, and those between made room: `kernels`, all of these.
+    fn moved(&mut self, kernels: &[Kernel], from: usize, to: usize) {
+        let number = |k: usize| match k {
+            _ if k == from => to,
+            _ if (to..from).contains(&k) => k + 1,
+            _ if from < k && k <= to => k - 1,
+            _ => k,
+        };
         let mut touched = Vec::new();
-        for b in kernels
-            .iter()
-            .flat_map(|k| k.reads().into_iter().chain(k.writes()))
-        {
+        for b in kernels.iter().flat_map(Kernel::touches) {
             if insert(&mut touched, b) {
                 let uses = &mut self.of[b as usize];
                 uses.iter_mut().for_each(|k| *k = number(*k));
@@ -327,8 +326,7 @@ impl Uses {
 fn best(program: &Program, at: usize, uses: &Uses) -> Option<Group> {
     let kernels = program.kernels.get(at..)?;
     let first = kernels.first()?;
-    let touched = first.reads().into_iter().chain(first.writes());
-    if touched.map(|b| bytes(program, b)).sum::<usize>() < TILE {
+    if first.touches().map(|b| bytes(program, b)).sum::<usize>() < TILE {
         return None;
     }
     let mut extents = Vec::new();
@@ -446,7 +444,7 @@ impl Run {
             }
             wanted.retain(|&b| uses.soon(b, i));
             run.kernels += 1;
-            run.packs |= matches!(kernel, Kernel::MatMul(m) if !stack(m).is_multiple_of(extent));
+            run.packs |= matches!(kernel, Kernel::MatMul(m) if !m.stack().is_multiple_of(extent));
             // What comes after the last kernel that finds something near gains nothing.
             if run.kept > found.kept {
                 found = Run { ..run };

@@ -28,7 +28,7 @@ pub(super) fn is_large(m: &MatMul) -> bool {
 }
 
 pub(super) fn multiplications(m: &MatMul) -> usize {
-    work(m) * m.batch.iter().product::<usize>()
+    work(m) * m.stack()
 }
 
 fn by_vector(m: &MatMul) -> bool {
@@ -45,7 +45,7 @@ pub(super) fn run(m: &MatMul, memory: &Memory) {
 
 /// Parts of `extent` of a stack of products: some of these, or of their rows.
 pub(super) fn run_parts(m: &MatMul, memory: &Memory, parts: &Range<usize>, extent: usize) {
-    let batches = m.batch.iter().product::<usize>();
+    let batches = m.stack();
     if batches.is_multiple_of(extent) {
         let part = batches / extent;
         return run_some(m, memory, parts.start * part..parts.end * part, 0..m.m);
