@@ -20,6 +20,9 @@ const REGULAR: usize = 32;
 /// A value with so many uses is one that packs repeat.
 const OFTEN: usize = 8;
 
+/// Up to so many instructions are quicker one by one than as a vector.
+const FEW: usize = 3;
+
 /// What a piece costs besides its instructions, in instructions.
 const PIECE: usize = 64;
 
@@ -122,30 +125,18 @@ impl Straight {
             for (to, &v) in dtypes.iter_mut().zip(steps[0].from()) {
                 *to = dtype(v);
             }
-            let Step {
-                what,
-                lanes,
-                arity,
-                to,
-                ..
-            } = steps[0];
-            let dtype = dtype(to);
+            let dtype = dtype(steps[0].to);
             // Loops run over whole blocks, from anywhere.
             let bytes = ((steps.len() + BLOCK) * dtype.size()).next_multiple_of(64);
             let to = free.take(bytes);
             let until = steps.iter().map(|s| last[s.to as usize]).max();
             ends[until.unwrap_or(g).max(g)].push((to, bytes));
             lines.choose(steps, &dtypes);
-            let pieces = lines.pieces(steps, &dtypes, to as u32, dtype.size() as u32);
-            code.push(Group {
-                what,
-                dtype,
-                dtypes,
-                arity,
-                lanes,
-                together: dtypes.map(|d| lanes::together(d, self.level)),
-                pieces,
-            });
+            for (i, s) in steps.iter().enumerate() {
+                lines.place[s.to as usize] = (to + i * dtype.size()) as u32;
+            }
+            lines.pack(steps, &dtypes);
+            lines.write(steps, &dtypes, self.level, &mut code);
             for (at, bytes) in ends[g].drain(..) {
                 free.give(at, bytes);
             }
@@ -377,15 +368,16 @@ impl Lines<'_> {
         }
     }
 
-    /// Gives places to results, side by side, and lists the operands that lie anywhere.
-    fn pieces(&mut self, steps: &[Step], dtypes: &[DType; 3], to: u32, size: u32) -> Vec<Piece> {
-        for (i, s) in (0..).zip(steps) {
-            self.place[s.to as usize] = to + i * size;
-        }
-        self.pack(steps, dtypes);
-        let (mut rest, mut pieces) = (steps, Vec::with_capacity(1));
+    /// Writes the instructions of a group, and lists the operands that lie anywhere.
+    fn write(&mut self, steps: &[Step], dtypes: &[DType; 3], level: Level, code: &mut Vec<Scalar>) {
+        let mut rest = steps;
         while !rest.is_empty() {
             let (piece, after) = rest.split_at(self.cut(rest, dtypes));
+            rest = after;
+            if piece.len() <= FEW {
+                code.extend(piece.iter().map(|s| Scalar::One(self.one(s, dtypes))));
+                continue;
+            }
             let mut from = [Lined::Same(0); 3];
             for k in 0..piece[0].arity as usize {
                 from[k] = self.lined(piece, k, dtypes[k]).unwrap_or_else(|| {
@@ -394,10 +386,28 @@ impl Lines<'_> {
                     Lined::Listed((self.positions.len() - piece.len()) as u32)
                 });
             }
-            let (to, n) = (self.place[piece[0].to as usize], piece.len() as u32);
-            pieces.push(Piece { to, n, from });
-            rest = after;
+            code.push(Scalar::Piece(Box::new(Piece {
+                first: self.one(&piece[0], dtypes),
+                n: piece.len() as u32,
+                from,
+                lanes: piece[0].lanes,
+                together: dtypes.map(|d| lanes::together(d, level)),
+            })));
         }
-        pieces
+    }
+
+    fn one(&self, s: &Step, &[a, b, c]: &[DType; 3]) -> One {
+        let place = |v: u32| self.place[v as usize];
+        let mut from = [0; 3];
+        for (to, &v) in from.iter_mut().zip(s.from()) {
+            *to = place(v);
+        }
+        One {
+            what: s.what,
+            from,
+            to: place(s.to),
+            dtypes: [a, b, c, self.values[s.to as usize].0],
+            arity: s.arity,
+        }
     }
 }

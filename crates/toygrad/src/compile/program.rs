@@ -199,7 +199,7 @@ pub(crate) enum Operation {
 pub(crate) struct Scalars {
     pub loads: Vec<Element>,
     pub numbers: Vec<(Number, DType, u32)>,
-    pub code: Vec<Group>,
+    pub code: Vec<Scalar>,
     pub stores: Vec<Element>,
     /// Registers of operands that do not lie side by side.
     pub positions: Vec<u32>,
@@ -215,25 +215,32 @@ pub(crate) struct Element {
     pub register: u32,
 }
 
-/// Instructions that do the same and do not wait for each other.
-pub(crate) struct Group {
+/// Instructions that do the same and do not wait for each other: one, or a piece of several.
+pub(crate) enum Scalar {
+    One(One),
+    Piece(Box<Piece>),
+}
+
+/// An instruction on single numbers.
+pub(crate) struct One {
     pub what: Operation,
-    /// Of the results, and of the operands.
-    pub dtype: DType,
-    pub dtypes: [DType; 3],
+    /// Registers of the operands and of the result.
+    pub from: [u32; 3],
+    pub to: u32,
+    /// Their dtypes: those of operands that there are not are the result's.
+    pub dtypes: [DType; 4],
     pub arity: u8,
+}
+
+/// Instructions that a vector loop computes, [`LONGEST`] at most; their results lie side by side.
+pub(crate) struct Piece {
+    /// The first of them.
+    pub first: One,
+    pub n: u32,
+    pub from: [Lined; 3],
     pub lanes: Lanes,
     /// For each operand: the loops that repeat one and that gather several.
     pub together: [(Lanes, Lanes); 3],
-    pub pieces: Vec<Piece>,
-}
-
-/// Instructions of a [`Group`], [`LONGEST`] at most; their results lie side by side.
-pub(crate) struct Piece {
-    /// Where the first result is.
-    pub to: u32,
-    pub n: u32,
-    pub from: [Lined; 3],
 }
 
 /// The most instructions of a [`Piece`]: operands that are brought together stay in cache.
@@ -492,17 +499,20 @@ impl Program {
                         l.dtype
                     )?;
                 }
-                for g in &s.code {
-                    let name = g.what.name(g.dtypes[g.arity as usize - 1]);
-                    for (p, i) in g
-                        .pieces
-                        .iter()
-                        .flat_map(|p| (0..p.n as usize).map(move |i| (p, i)))
-                    {
-                        let from = p.from.iter().zip(g.dtypes).take(g.arity as usize);
-                        let from = from.map(|(x, d)| x.at(i, d.size(), &s.positions));
+                for code in &s.code {
+                    let (one, n) = match code {
+                        Scalar::One(one) => (one, 1),
+                        Scalar::Piece(p) => (&p.first, p.n as usize),
+                    };
+                    let arity = one.arity as usize;
+                    let name = one.what.name(one.dtypes[arity - 1]);
+                    for i in 0..n {
+                        let from = (0..arity).map(|k| match code {
+                            Scalar::One(_) => one.from[k] as usize,
+                            Scalar::Piece(p) => p.from[k].at(i, one.dtypes[k].size(), &s.positions),
+                        });
                         let from: Vec<String> = from.map(|r| format!("r{r}")).collect();
-                        let to = p.to as usize + i * g.dtype.size();
+                        let to = one.to as usize + i * one.dtypes[3].size();
                         writeln!(f, "      r{to} = {name} {}", from.join(" "))?;
                     }
                 }

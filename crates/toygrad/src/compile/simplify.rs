@@ -172,7 +172,7 @@ impl Builder {
         // f(numbers) -> number, where it is again one of the structural ones.
         let numbers: Option<Vec<f64>> = i.iter().map(|&n| self.full(n)).collect();
         if let Some(numbers) = numbers {
-            let y = (r.exact)(&numbers);
+            let y = r.exact(&numbers);
             if node.dtype.is_float() && (y.fract() == 0.0 && y.abs() < 1e6) {
                 return Some(self.make(node, GraphOp::Full(y), &[]));
             }

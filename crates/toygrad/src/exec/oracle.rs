@@ -81,7 +81,7 @@ fn compute(node: &Value, x: &[&Vec<f64>]) -> Result<Vec<f64>> {
     Ok(match kind {
         Kind::Map(row) => (0..n)
             .map(|i| {
-                let y = (row.0.exact)(&x.iter().map(|x| x[i]).collect::<Vec<_>>());
+                let y = row.0.exact(&x.iter().map(|x| x[i]).collect::<Vec<_>>());
                 wrap(y, node.dtype())
             })
             .collect(),

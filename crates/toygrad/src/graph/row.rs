@@ -15,9 +15,9 @@ pub struct Row {
     pub doc: &'static str,
     /// Which dtypes it takes and gives.
     pub family: Family,
-    /// What it means, in double precision. The reference evaluator and constant folding use
-    /// nothing else.
-    pub exact: fn(&[f64]) -> f64,
+    /// What it means; see [`exact`](Row::exact). It looks at no more numbers than it takes. (Not a
+    /// slice: numbers on their own stay in registers.)
+    pub(crate) exact: fn(f64, f64, f64) -> f64,
     /// Its derivative.
     pub slope: Slope,
     /// Its vector loop for a dtype of its inputs and an instruction set.
@@ -32,6 +32,23 @@ impl Row {
     /// The number of arguments.
     pub fn arity(&self) -> usize {
         self.domain.len()
+    }
+
+    /// What it means, in double precision: the reference evaluator and constant folding use nothing
+    /// else. NaN where `x` is not as many numbers as it takes.
+    ///
+    /// ```
+    /// let row = toygrad::ROWS.iter().find(|row| row.name == "sub").unwrap();
+    /// assert_eq!(row.exact(&[5.0, 3.0]), 2.0);
+    /// ```
+    pub fn exact(&self, x: &[f64]) -> f64 {
+        match *x {
+            _ if x.len() != self.arity() => f64::NAN,
+            [a] => (self.exact)(a, a, a),
+            [a, b] => (self.exact)(a, b, b),
+            [a, b, c] => (self.exact)(a, b, c),
+            _ => f64::NAN,
+        }
     }
 
     /// The row on these inputs: what the method of its name does, for code that walks the table.

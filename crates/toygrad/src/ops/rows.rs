@@ -29,7 +29,7 @@ macro_rules! rows {
                     name: stringify!($name),
                     doc: concat!($($doc, "\n"),*),
                     family: Family::$family,
-                    exact: |x| if let [$($x),+] = *x { $exact } else { f64::NAN },
+                    exact: rows!(@exact [$($x),+], $exact),
                     slope: rows!(@slope $kind [$($x),+] $y $([$($slope),+])?),
                     lanes: rows!(@lanes $family),
                     domain: &DOMAIN,
@@ -46,6 +46,11 @@ macro_rules! rows {
         }
     };
 
+    // ---- numbers on their own ----
+    (@exact [$a:ident], $exact:expr) => { |$a, _, _| $exact };
+    (@exact [$a:ident, $b:ident], $exact:expr) => { |$a, $b, _| $exact };
+    (@exact [$a:ident, $b:ident, $c:ident], $exact:expr) => { |$a, $b, $c| $exact };
+
     // ---- one lane, for the dtypes of the family ----
     (@formula Float, [$($x:ident),+], $lanes:expr $(, $ends:ident)?) => {
         struct Formula;
@@ -60,7 +65,7 @@ macro_rules! rows {
                 }
                 #[cold]
                 fn exact(x: T) -> T {
-                    T::of((ROW.exact)(&[x.into()]))
+                    T::of(ROW.exact(&[x.into()]))
                 }
             )?
         }

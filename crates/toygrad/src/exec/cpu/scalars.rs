@@ -2,13 +2,12 @@
 
 use super::loops;
 use super::{Line, Memory, with_scratch};
-use crate::compile::program::{Element, Group, LONGEST, Lined, Number, Operation, Piece, Scalars};
+use crate::compile::program::{
+    Element, LONGEST, Lined, Number, One, Operation, Piece, Scalar, Scalars,
+};
 use crate::dtype::DType;
 use crate::lanes::BLOCK;
 use std::cell::RefCell;
-
-/// Up to so many instructions are quicker one by one than as a vector.
-const FEW: u32 = 3;
 
 /// Bytes of the operands of a piece that have to be brought together.
 const GATHERED: usize = LONGEST * 8;
@@ -34,12 +33,11 @@ pub(super) fn run(s: &Scalars, memory: &Memory) {
             // SAFETY: registers are inside the scratch memory.
             unsafe { copy(l, element(l, memory), r.add(l.register as usize)) };
         }
-        for g in &s.code {
-            for p in &g.pieces {
-                match p.n <= FEW {
-                    true => one_by_one(g, p, &s.positions, r),
-                    false => together(g, p, &s.positions, r, scratch),
-                }
+        for code in &s.code {
+            match code {
+                // SAFETY: registers are inside the scratch memory.
+                Scalar::One(one) => unsafe { run_one(one, r) },
+                Scalar::Piece(piece) => together(piece, &s.positions, r, scratch),
             }
         }
         for l in &s.stores {
@@ -67,13 +65,13 @@ unsafe fn copy(l: &Element, from: *const u8, to: *mut u8) {
 }
 
 /// The vector loop over the piece.
-fn together(g: &Group, p: &Piece, positions: &[u32], r: *mut u8, gathered: *mut u8) {
+fn together(p: &Piece, positions: &[u32], r: *mut u8, gathered: *mut u8) {
     let n = p.n as usize;
     let blocks = n.next_multiple_of(BLOCK);
     let mut from = [std::ptr::null(); 3];
-    for (k, from) in from.iter_mut().enumerate().take(g.arity as usize) {
+    for (k, from) in from.iter_mut().enumerate().take(p.first.arity as usize) {
         let to = gathered.wrapping_add(k * GATHERED);
-        let (repeat, gather) = g.together[k];
+        let (repeat, gather) = p.together[k];
         // SAFETY: operands are registers of the loop's type; there is room for the longest piece.
         *from = unsafe {
             match p.from[k] {
@@ -96,31 +94,41 @@ fn together(g: &Group, p: &Piece, positions: &[u32], r: *mut u8, gathered: *mut 
     }
     // SAFETY: so many can be read behind every operand, and written behind every result: there is
     // nothing, or what later pieces write. Lanes past the last are computed for nothing.
-    unsafe { (g.lanes)(&from, r.add(p.to as usize), blocks) };
+    unsafe { (p.lanes)(&from, r.add(p.first.to as usize), blocks) };
 }
 
 /// By the exact formula. (Inlined: most operations on single numbers come here alone.)
+///
+/// # Safety
+/// The registers are at `r`. (So is the first one, which stands for operands that there are not.)
 #[inline]
-fn one_by_one(g: &Group, p: &Piece, positions: &[u32], r: *mut u8) {
-    for i in 0..p.n as usize {
-        let mut x = [0.0; 3];
-        macro_rules! operands {
-            ($($k:literal)*) => {$(
-                if $k < g.arity {
-                    let at = p.from[$k].at(i, g.dtypes[$k].size(), positions);
-                    // SAFETY: registers are inside the scratch memory.
-                    x[$k] = unsafe { take(r.add(at), g.dtypes[$k]) };
+unsafe fn run_one(one: &One, r: *mut u8) {
+    use DType::{F32, F64};
+    // SAFETY: the caller's promise.
+    let at = |register: u32| unsafe { r.add(register as usize) };
+    let evaluate = |x: [f64; 3]| match one.what {
+        Operation::Row(row) => row.evaluate(x),
+        Operation::Cast(_) => x[0],
+    };
+    // SAFETY: elements of these dtypes are there.
+    unsafe {
+        match one.dtypes {
+            [F64, F64, F64, F64] => {
+                *at(one.to).cast::<f64>() = evaluate(one.from.map(|x| *at(x).cast::<f64>()));
+            }
+            [F32, F32, F32, F32] => {
+                let y = evaluate(one.from.map(|x| f64::from(*at(x).cast::<f32>())));
+                *at(one.to).cast::<f32>() = y as f32;
+            }
+            [a, b, c, to] => {
+                let mut x = [0.0; 3];
+                let operands = one.from.into_iter().zip([a, b, c]);
+                for (x, (from, dtype)) in x.iter_mut().zip(operands).take(one.arity as usize) {
+                    *x = take(at(from), dtype);
                 }
-            )*};
+                put(at(one.to), evaluate(x), to);
+            }
         }
-        operands!(0 1 2);
-        let y = match g.what {
-            Operation::Row(row) => (row.0.exact)(&x[..g.arity as usize]),
-            Operation::Cast(_) => x[0],
-        };
-        let to = p.to as usize + i * g.dtype.size();
-        // SAFETY: as above.
-        unsafe { put(r.add(to), y, g.dtype) };
     }
 }
 
