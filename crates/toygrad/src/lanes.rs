@@ -551,6 +551,27 @@ unsafe fn run_along<C: Combine<T>, T: Lane, I: Isa>(
         src = src.wrapping_add(ROWS * len);
         left -= ROWS;
     }
+    macro_rules! short {
+        ($len:literal) => {
+            while I::FMA && left >= ROWS {
+                // SAFETY: there are so many rows, and as many elements.
+                unsafe {
+                    let rows = src.cast::<[[T; $len]; ROWS]>().read_unaligned();
+                    for row in rows {
+                        *dst = row.into_iter().fold(*dst, C::combine);
+                        dst = dst.wrapping_offset(apart);
+                    }
+                }
+                src = src.wrapping_add(ROWS * $len);
+                left -= ROWS;
+            }
+        };
+    }
+    match len {
+        2 => short!(2),
+        3 => short!(3),
+        _ => {}
+    }
     for _ in 0..left {
         // SAFETY: `dst` is an element, and `src` a row.
         unsafe { *dst = along_row::<C, T>(*dst, src, len) };
@@ -709,7 +730,8 @@ unsafe fn run_across<C: Combine<T>, T: Lane, I: Isa>(
     }
     match len {
         0 => {}
-        1..4 => blocks!(1),
+        1 => blocks!(1),
+        2..4 => blocks!(2),
         4..8 => blocks!(4),
         8..BLOCK => blocks!(8),
         _ => blocks!(BLOCK),

@@ -164,6 +164,13 @@ impl Builder {
         }
     }
 
+    /// The node that `i` is the negative of.
+    fn negated(&self, i: u32) -> Option<u32> {
+        let node = &self.nodes[i as usize];
+        matches!(&node.op, GraphOp::Apply(Kind::Map(r)) if std::ptr::eq(r.0, &row::neg::ROW))
+            .then(|| node.inputs[0])
+    }
+
     fn rewrite_row(&mut self, r: &'static crate::Row, node: &GraphNode) -> Option<u32> {
         let is = |other: &'static crate::Row| std::ptr::eq(r, other);
         let i = node.inputs.clone();
@@ -197,12 +204,7 @@ impl Builder {
                 Some(self.map(node, &row::neg::ROW, &i[1..])) // -1 * x -> -x
             }
             _ if is(&row::div::ROW) && b == Some(1.0) => Some(i[0]), // x / 1 -> x
-            _ if is(&row::neg::ROW) => {
-                // -(-x) -> x
-                let inner = &self.nodes[i[0] as usize];
-                matches!(&inner.op, GraphOp::Apply(Kind::Map(r)) if std::ptr::eq(r.0, &row::neg::ROW))
-                    .then(|| inner.inputs[0])
-            }
+            _ if is(&row::neg::ROW) => self.negated(i[0]),           // -(-x) -> x
             _ if is(&row::pow::ROW) && b == Some(1.0) => Some(i[0]), // x^1 -> x
             _ if is(&row::pow::ROW) && b == Some(0.0) => {
                 Some(self.make(node, GraphOp::Full(1.0), &[]))
@@ -219,7 +221,15 @@ impl Builder {
                 Some(self.map(node, &row::div::ROW, &[one, i[0]])) // x^-1 -> 1 / x
             }
             _ if is(&row::select::ROW) && i[1] == i[2] => Some(i[1]), // c ? x : x -> x
-            _ if is(&row::add::ROW) => self.side_by_side(i[0], i[1]),
+            _ if is(&row::sub::ROW) => {
+                let y = self.negated(i[1])?;
+                Some(self.map(node, &row::add::ROW, &[i[0], y])) // x - -y -> x + y
+            }
+            _ if is(&row::add::ROW) => match (self.negated(i[0]), self.negated(i[1])) {
+                (_, Some(y)) => Some(self.map(node, &row::sub::ROW, &[i[0], y])), // x + -y -> x - y
+                (Some(x), _) => Some(self.map(node, &row::sub::ROW, &[i[1], x])), // -x + y -> y - x
+                _ => self.side_by_side(i[0], i[1]),
+            },
             _ => None,
         }
     }

@@ -189,7 +189,9 @@ unsafe fn copy_rows<T: Copy>(
         };
     }
     match len {
-        0..4 => each_row!((0..len).for_each(|i| *to.add(i) = *from.add(i))),
+        0 => {}
+        1 => each_row!(*to = *from),
+        2..4 => in_parts!(2),
         4..8 => in_parts!(4),
         8..=SHORT => in_parts!(8),
         _ => each_row!(std::ptr::copy(from, to, len)),
@@ -227,6 +229,7 @@ unsafe fn repeat_rows<T: Copy>(
         };
     }
     match len {
+        2..4 => in_parts!(2),
         4..8 => in_parts!(4),
         8..=SHORT => in_parts!(8),
         _ => each_row!(|x| (0..len).for_each(|i| *to.add(i) = x)),
