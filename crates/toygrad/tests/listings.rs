@@ -31,6 +31,7 @@ fn listings() -> Result<String> {
             gradients(&loss, [&w]).remove(0).t(),
         ),
         ("equal parts are computed once", x.exp() * x.exp() + x.exp()),
+        ("what is added to a negative", &x + -x.exp() - -x.sqrt()),
     ];
     let mut text = String::new();
     for (name, value) in cases {

@@ -184,10 +184,11 @@ macro_rules! reduction {
 }
 
 const OPERATIONS: &[(&[&str], Operation)] = operations! {
-    apply |f| {
+    apply exact |f| {
         let row = *f.rng.pick(ROWS);
         let inputs: Vec<Value> = (0..row.arity()).map(|_| f.value()).collect();
-        [row.apply(&inputs)]
+        let numbers = vec![f.number(); f.size() % 5];
+        [row.apply(&inputs), row.exact(&numbers).into()]
     };
     sum sum_axis sum_keepdim |f| reduction!(f sum sum_axis sum_keepdim);
     prod prod_axis prod_keepdim |f| reduction!(f prod prod_axis prod_keepdim);

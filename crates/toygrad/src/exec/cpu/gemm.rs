@@ -54,6 +54,7 @@ impl<T> Matrix<T> {
 }
 
 /// `C = A B` or `C += A B`, of `[rows, depth] x [depth, columns]`; none of them 0.
+#[derive(Clone, Copy)]
 pub(super) struct Product<T> {
     pub a: Matrix<T>,
     pub b: Matrix<T>,
@@ -450,6 +451,16 @@ unsafe fn product<T: Real, V: Vector<T>, const H: usize>(
     scratch: *mut T,
     of_height: [OfHeight<T>; H],
 ) {
+    if p.depth == 1 {
+        let rows = match p.c.column {
+            1 => *p,
+            _ => p.transposed(),
+        };
+        if rows.b.column == 1 && rows.c.column == 1 && rows.columns >= V::LANES {
+            // SAFETY: the caller's promise.
+            return unsafe { outer::<T, V>(&rows) };
+        }
+    }
     let width = 2 * V::LANES;
     let most = WIDE / size_of::<T>();
     let reads_a = p.reads_a();
@@ -512,6 +523,29 @@ unsafe fn product<T: Real, V: Vector<T>, const H: usize>(
                     }
                 }
             }
+        }
+    }
+}
+
+/// A product over a depth of 1, of which B and C lie in rows, of a register or more: C's rows are B's,
+/// scaled.
+#[inline(always)]
+unsafe fn outer<T: Real, V: Vector<T>>(p: &Product<T>) {
+    for i in 0..p.rows {
+        // SAFETY: the caller's promise; positions stay below `rows` and `columns`.
+        unsafe {
+            let (x, c) = (V::splat(*p.a.offset(i, 0).at), p.c.offset(i, 0).at);
+            let element = |j: usize| {
+                let y = V::splat(T::ZERO).plus_product(x, V::load(p.b.at.add(j)));
+                if p.add { V::load(c.add(j)).plus(y) } else { y }
+            };
+            // The last register may overlap the one before, so it is computed before that is stored.
+            let end = p.columns - V::LANES;
+            let last = element(end);
+            for j in (0..end).step_by(V::LANES) {
+                element(j).store(c.add(j));
+            }
+            last.store(c.add(end));
         }
     }
 }
