@@ -330,10 +330,9 @@ impl Lines<'_> {
             let mut pairs = piece.windows(2);
             pairs.all(|s| self.stride(&s[0], &s[1], k) == stride)
         };
-        let first = self.place[piece[0].from[k] as usize];
         match () {
-            _ if all(dtype.size() as i32) => Some(Lined::Run(first)),
-            _ if all(0) => Some(Lined::Same(first)),
+            _ if all(dtype.size() as i32) => Some(Lined::Run),
+            _ if all(0) => Some(Lined::Same),
             _ => None,
         }
     }
@@ -378,9 +377,9 @@ impl Lines<'_> {
                 code.extend(piece.iter().map(|s| Scalar::One(self.one(s, dtypes))));
                 continue;
             }
-            let mut from = [Lined::Same(0); 3];
+            let mut lined = [Lined::Same; 3];
             for k in 0..piece[0].arity as usize {
-                from[k] = self.lined(piece, k, dtypes[k]).unwrap_or_else(|| {
+                lined[k] = self.lined(piece, k, dtypes[k]).unwrap_or_else(|| {
                     let at = piece.iter().map(|s| self.place[s.from[k] as usize]);
                     self.positions.extend(at);
                     Lined::Listed((self.positions.len() - piece.len()) as u32)
@@ -389,13 +388,14 @@ impl Lines<'_> {
             code.push(Scalar::Piece(Box::new(Piece {
                 first: self.one(&piece[0], dtypes),
                 n: piece.len() as u32,
-                from,
+                lined,
                 lanes: piece[0].lanes,
                 together: dtypes.map(|d| lanes::together(d, level)),
             })));
         }
     }
 
+    /// An instruction, with the places of its values.
     fn one(&self, s: &Step, &[a, b, c]: &[DType; 3]) -> One {
         let place = |v: u32| self.place[v as usize];
         let mut from = [0; 3];

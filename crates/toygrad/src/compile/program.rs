@@ -237,7 +237,8 @@ pub(crate) struct Piece {
     /// The first of them.
     pub first: One,
     pub n: u32,
-    pub from: [Lined; 3],
+    /// How the operands of the others lie.
+    pub lined: [Lined; 3],
     pub lanes: Lanes,
     /// For each operand: the loops that repeat one and that gather several.
     pub together: [(Lanes, Lanes); 3],
@@ -246,24 +247,25 @@ pub(crate) struct Piece {
 /// The most instructions of a [`Piece`]: operands that are brought together stay in cache.
 pub(crate) const LONGEST: usize = 512;
 
-/// The operands of a [`Piece`].
+/// How operands of a [`Piece`] lie, of which the first instruction names the first.
 #[derive(Clone, Copy)]
 pub(crate) enum Lined {
-    /// Side by side, from here.
-    Run(u32),
+    /// Side by side.
+    Run,
     /// All the same.
-    Same(u32),
+    Same,
     /// Where `positions` say, from this one.
     Listed(u32),
 }
 
-impl Lined {
-    /// The register of operand `i`; `size` is that of an element.
-    pub fn at(self, i: usize, size: usize, positions: &[u32]) -> usize {
-        match self {
-            Lined::Run(first) => first as usize + i * size,
-            Lined::Same(register) => register as usize,
-            Lined::Listed(first) => positions[first as usize + i] as usize,
+impl Piece {
+    /// The register of operand `k` of instruction `i`.
+    fn operand(&self, k: usize, i: usize, positions: &[u32]) -> usize {
+        let first = self.first.from[k] as usize;
+        match self.lined[k] {
+            Lined::Run => first + i * self.first.dtypes[k].size(),
+            Lined::Same => first,
+            Lined::Listed(list) => positions[list as usize + i] as usize,
         }
     }
 }
@@ -509,7 +511,7 @@ impl Program {
                     for i in 0..n {
                         let from = (0..arity).map(|k| match code {
                             Scalar::One(_) => one.from[k] as usize,
-                            Scalar::Piece(p) => p.from[k].at(i, one.dtypes[k].size(), &s.positions),
+                            Scalar::Piece(p) => p.operand(k, i, &s.positions),
                         });
                         let from: Vec<String> = from.map(|r| format!("r{r}")).collect();
                         let to = one.to as usize + i * one.dtypes[3].size();

@@ -72,20 +72,17 @@ fn together(p: &Piece, positions: &[u32], r: *mut u8, gathered: *mut u8) {
     for (k, from) in from.iter_mut().enumerate().take(p.first.arity as usize) {
         let to = gathered.wrapping_add(k * GATHERED);
         let (repeat, gather) = p.together[k];
+        let first = r.wrapping_add(p.first.from[k] as usize);
         // SAFETY: operands are registers of the loop's type; there is room for the longest piece.
         *from = unsafe {
-            match p.from[k] {
-                Lined::Run(first) => r.add(first as usize),
-                Lined::Same(register) => {
-                    repeat(
-                        &[r.add(register as usize); 3].map(<*mut u8>::cast_const),
-                        to,
-                        blocks,
-                    );
+            match p.lined[k] {
+                Lined::Run => first,
+                Lined::Same => {
+                    repeat(&[first.cast_const(); 3], to, blocks);
                     to
                 }
-                Lined::Listed(first) => {
-                    let list = positions[first as usize..][..n].as_ptr().cast();
+                Lined::Listed(list) => {
+                    let list = positions[list as usize..][..n].as_ptr().cast();
                     gather(&[r, list, list], to, n);
                     to
                 }
