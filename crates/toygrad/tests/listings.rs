@@ -8,6 +8,7 @@ fn listings() -> Result<String> {
     let x = Value::from_slice(&[0.5f32; 12], [3, 4]);
     let w = Parameter::new(Value::from_slice(&[0.25f32; 20], [4, 5]));
     let b = Parameter::new(Value::from_slice(&[0.1f32; 5], [5]));
+    let v = Value::from_slice(&[0.5f32; 4], [4]);
     let labels = Value::from([0, 2, 4]);
     let scalar = Parameter::new(1.5);
     let layer = (x.matmul(&w) + &b).relu();
@@ -31,6 +32,10 @@ fn listings() -> Result<String> {
             gradients(&loss, [&w]).remove(0).t(),
         ),
         ("equal parts are computed once", x.exp() * x.exp() + x.exp()),
+        (
+            "gradients of a sum of products are no products",
+            gradients(&x.matmul(&v).sum(), [&x]).remove(0) + &x,
+        ),
         ("what is added to a negative", &x + -x.exp() - -x.sqrt()),
     ];
     let mut text = String::new();

@@ -160,8 +160,28 @@ impl Builder {
                 _ => None,
             },
             Kind::Move(m) => self.rewrite_movement(m, node),
+            Kind::MatMul => self.rewrite_product(node),
             _ => None,
         }
+    }
+
+    /// A product over a depth of 1 with single numbers, or with the same number everywhere, is elementwise.
+    /// (Gradients of sums come so.)
+    fn rewrite_product(&mut self, node: &GraphNode) -> Option<u32> {
+        let column = node.shape.rank() - 1;
+        let depth = self.nodes[node.inputs[0] as usize].shape[column];
+        let single = node.shape[column].min(node.shape[column - 1]) == 1;
+        let number = node.inputs.iter().any(|&i| self.is_leaf_number(i));
+        if depth != 1 || !single && !number {
+            return None;
+        }
+        let expand = GraphOp::Apply(Movement::Expand.into());
+        let factors: SmallVec<[u32; 2]> = node
+            .inputs
+            .iter()
+            .map(|&i| self.make(node, expand.clone(), &[i]))
+            .collect();
+        Some(self.map(node, &row::mul::ROW, &factors))
     }
 
     /// The node that `i` is the negative of.
