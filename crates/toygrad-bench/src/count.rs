@@ -13,7 +13,7 @@ use toygrad::{Level, Tree};
 type Failure = Box<dyn std::error::Error>;
 
 /// The cases, with what is counted.
-const CASES: [(&str, &str); 13] = [
+const CASES: [(&str, &str); 14] = [
     ("call", "a call of a compiled function of one addition"),
     ("W1", "a replay of W1's training step"),
     ("W1-step", "W1's step recorded afresh, with Programs kept"),
@@ -26,6 +26,7 @@ const CASES: [(&str, &str); 13] = [
     ("loop", "a fused loop of five operations over 4,096 f32"),
     ("sum", "a sum of 4,096 f32"),
     ("product", "a product of two 64x64 matrices of f32"),
+    ("stack", "products of 1,000 pairs of 3x3 matrices of f32"),
     ("softmax", "softmax of the rows of 64x64 f32"),
 ];
 
@@ -106,6 +107,10 @@ pub fn case(name: &str) -> Result<()> {
         "product" => replay(
             |(x, y): (Value, Value)| x.matmul(y),
             (array(&[64, 64]), array(&[64, 64])),
+        ),
+        "stack" => replay(
+            |(x, y): (Value, Value)| x.matmul(y),
+            (array(&[1000, 3, 3]), array(&[1000, 3, 3])),
         ),
         "softmax" => replay(|x: Value| x.softmax(-1), array(&[64, 64])),
         _ => unreachable!("{name} is one of the cases"),

@@ -10,7 +10,7 @@
 //! depth alone. The unit takes subnormal numbers for zeros: blocks of C for which that matters, and
 //! those with an infinity or NaN among their factors, are computed in vector registers.
 
-use super::gemm::{Matrix, Product};
+use super::gemm::{Matrix, Product, Stack};
 
 /// Rows and columns of a block of C, which stays in four tiles of the unit.
 const SIDE: usize = 32;
@@ -59,14 +59,14 @@ pub(super) fn scratch(p: &Product<f32>) -> usize {
 /// Bytes of a block of C.
 const BLOCK: usize = SIDE * SIDE * size_of::<f32>();
 
-/// Computes C.
+/// Computes each C.
 ///
 /// # Safety
-/// As for [`Product::run`]; the machine has the unit ([`is_faster`] said so); `scratch` is aligned to
+/// As for [`Stack::run`]; the machine has the unit ([`is_faster`] said so); `scratch` is aligned to
 /// 64 bytes and as large as [`scratch`] says.
-pub(super) unsafe fn run(p: Product<f32>, scratch: *mut u8) {
+pub(super) unsafe fn run(s: &Stack<f32>, scratch: *mut u8) {
     // SAFETY: the caller's promise.
-    unsafe { unit::run(&p, scratch) }
+    s.each().for_each(|p| unsafe { unit::run(&p, scratch) });
 }
 
 /// Whether the unit computes products of strip and panel as well as vector registers do, by the
@@ -91,7 +91,8 @@ mod unit {
 #[cfg(all(target_arch = "x86_64", target_os = "linux"))]
 mod unit {
     use super::*;
-    use crate::exec::cpu::gemm::{edge, x86};
+    use crate::exec::cpu::gemm::edge;
+    use crate::exec::cpu::vectors::x86;
     use std::arch::asm;
     use std::arch::x86_64::*;
     use std::mem::MaybeUninit;
@@ -210,7 +211,7 @@ mod unit {
                                 add: p.add || first > 0,
                             };
                             if !super::fits(most[0], other) {
-                                part.run(spare);
+                                part.alone().run(spare);
                                 continue;
                             }
                             // Of the next strip, with each block a step.
@@ -573,12 +574,12 @@ mod tests {
             let lies = [any(d, 5), any(e, 5), any(f, 2)];
             // SAFETY: the unit is there.
             check::<f32>(sizes, lies, case as i64, scratch, |p, s| unsafe {
-                run(p, s)
+                run(&p.alone(), s)
             });
         }
     }
 
-    type Run = unsafe fn(Product<f32>, *mut u8);
+    type Run = unsafe fn(&Stack<f32>, *mut u8);
 
     /// A product of rows, which begins with `from` and has so many rows and columns.
     fn product(
@@ -607,7 +608,7 @@ mod tests {
         let room = scratch(&p).max(p.scratch());
         let mut scratch = vec![Line([0; 64]); room.div_ceil(64)];
         // SAFETY: the arrays hold the matrices, the scratch is large enough, the unit is there.
-        unsafe { run(p, scratch.as_mut_ptr().cast()) };
+        unsafe { run(&p.alone(), scratch.as_mut_ptr().cast()) };
         c
     }
 
@@ -643,7 +644,7 @@ mod tests {
                 let b = random(2, sizes[1] * sizes[2], right);
                 let whole = [sizes[0], sizes[2]];
                 let of = |run: Run| product(run, [&a, &b], sizes, [0, 0], whole);
-                let (unit, registers) = (of(run), of(Product::run));
+                let (unit, registers) = (of(run), of(Stack::run));
                 assert_ne!(unit, registers, "both by the same way");
                 let [unit, registers] = [unit, registers].map(|c| error(&c, [&a, &b], sizes));
                 assert!(
@@ -685,7 +686,7 @@ mod tests {
                 }
                 let of = |run: Run| product(run, [&a, &b], sizes, [0, 0], [96, 64]);
                 let small = x.abs() < 1.0;
-                for (at, (c, d)) in of(run).into_iter().zip(of(Product::run)).enumerate() {
+                for (at, (c, d)) in of(run).into_iter().zip(of(Stack::run)).enumerate() {
                     let (i, j) = (at / 64, at % 64);
                     let same = match which {
                         0 => (32..64).contains(&i) && !small,

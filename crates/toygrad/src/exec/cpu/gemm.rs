@@ -6,6 +6,7 @@
 //! it lies is not packed. An element of C is the sum of its products in the order of k, in stretches
 //! that depend on the depth alone: how a product is cut into parts of C does not change its bits.
 
+use super::vectors::{Portable, Vector};
 use super::{Line, prefetch};
 use crate::lanes::Level;
 use std::ops::Range;
@@ -78,7 +79,7 @@ impl<T: Real> Product<T> {
         }
     }
 
-    /// Bytes of memory that [`Product::run`] needs.
+    /// Bytes of memory that [`Stack::run`] needs.
     pub fn scratch(&self) -> usize {
         let most = WIDE / size_of::<T>();
         // Strips and panels are filled up: by less than a strip's height, or a panel's width.
@@ -86,26 +87,13 @@ impl<T: Real> Product<T> {
         lines * self.depth.min(DEPTH) * size_of::<T>()
     }
 
-    /// Computes C.
-    ///
-    /// # Safety
-    /// The matrices are valid for reading and, C, for writing; C overlaps nothing. `scratch` is as
-    /// large as [`Product::scratch`] says.
-    pub unsafe fn run(self, scratch: *mut u8) {
-        // SAFETY: the caller's promise; the machine has this level.
-        unsafe { self.run_on(Level::detect(), scratch) }
-    }
-
-    /// # Safety
-    /// As above, and the machine has this level.
-    pub unsafe fn run_on(self, level: Level, scratch: *mut u8) {
-        // Few rows: the transposed product reads B as it lies.
-        let this = match self.rows < 4 && self.b.row == 1 && self.b.column != 1 {
-            true => self.transposed(),
-            false => self,
-        };
-        // SAFETY: the caller's promise.
-        unsafe { T::product(level)(&this, scratch.cast()) }
+    /// As a stack of one.
+    pub fn alone(self) -> Stack<T> {
+        Stack {
+            first: self,
+            count: 1,
+            next: [0; 3],
+        }
     }
 
     /// Whether tiles read A as it lies: along its rows, or if what they read of it stays in cache.
@@ -114,8 +102,70 @@ impl<T: Real> Product<T> {
     }
 }
 
-/// A loop for a whole product.
-pub(super) type Run<T> = unsafe fn(&Product<T>, *mut T);
+/// Products of one shape.
+#[derive(Clone, Copy)]
+pub(super) struct Stack<T> {
+    pub first: Product<T>,
+    pub count: usize,
+    /// Elements from one A, B and C to the next.
+    pub next: [isize; 3],
+}
+
+impl<T: Real> Stack<T> {
+    /// The products.
+    #[inline(always)]
+    pub fn each(&self) -> impl Iterator<Item = Product<T>> {
+        let Stack { first, next, .. } = *self;
+        let mut following = first;
+        (0..self.count).map(move |_| {
+            let p = following;
+            let Product { a, b, c, .. } = &mut following;
+            for (matrix, by) in [a, b, c].into_iter().zip(next) {
+                // (Or the compiler would keep the address of each row, for all products.)
+                matrix.at = opaque(matrix.at.wrapping_offset(by)).cast_mut();
+            }
+            p
+        })
+    }
+
+    /// The products whose results are C transposed.
+    pub fn transposed(&self) -> Stack<T> {
+        let [a, b, c] = self.next;
+        Stack {
+            first: self.first.transposed(),
+            next: [b, a, c],
+            ..*self
+        }
+    }
+
+    /// Computes each C.
+    ///
+    /// # Safety
+    /// The matrices are valid for reading and, C, for writing; a C overlaps nothing. `scratch` is as
+    /// large as [`Product::scratch`] says.
+    pub unsafe fn run(&self, scratch: *mut u8) {
+        // SAFETY: the caller's promise; the machine has this level.
+        unsafe { self.run_on(Level::detect(), scratch) }
+    }
+
+    /// # Safety
+    /// As above, and the machine has this level.
+    pub unsafe fn run_on(&self, level: Level, scratch: *mut u8) {
+        // Few rows: the transposed product reads B as it lies.
+        let p = &self.first;
+        let run = T::product(level);
+        // SAFETY: the caller's promise.
+        unsafe {
+            match p.rows < 4 && p.b.row == 1 && p.b.column != 1 {
+                true => run(&self.transposed(), scratch.cast()),
+                false => run(self, scratch.cast()),
+            }
+        }
+    }
+}
+
+/// A loop for whole products.
+pub(super) type Run<T> = unsafe fn(&Stack<T>, *mut T);
 /// A loop for strips of one height.
 type OfHeight<T> = unsafe fn(&Strips<T>);
 
@@ -123,24 +173,6 @@ type OfHeight<T> = unsafe fn(&Strips<T>);
 pub(super) trait Real: Copy + Send + Sync + std::ops::Add<Output = Self> + 'static {
     const ZERO: Self;
     fn product(level: Level) -> Run<Self>;
-}
-
-/// A vector register.
-pub(super) trait Vector<T: Real>: Copy {
-    const LANES: usize;
-    unsafe fn splat(x: T) -> Self;
-    unsafe fn load(from: *const T) -> Self;
-    unsafe fn store(self, to: *mut T);
-    /// `self + a * b`
-    unsafe fn plus_product(self, a: Self, b: Self) -> Self;
-    unsafe fn plus(self, other: Self) -> Self;
-
-    /// Turns eight rows of eight numbers around: from rows `apart`, to rows `step` apart.
-    #[inline(always)]
-    unsafe fn transpose(from: *const T, apart: isize, to: *mut T, step: usize) {
-        // SAFETY: the caller's promise.
-        unsafe { transpose(from, apart, to, step) }
-    }
 }
 
 /// The pointer, of which the compiler does not know where it came from. (`black_box` would take it
@@ -159,118 +191,6 @@ fn opaque<T>(at: *const T) -> *const T {
     };
     at
 }
-
-/// Eight rows of eight numbers, by arrays. (Not inlined: one function is enough to compile.)
-#[inline(never)]
-unsafe fn transpose<T: Copy>(from: *const T, apart: isize, to: *mut T, step: usize) {
-    for (i, j) in [(0, 0), (0, 4), (4, 0), (4, 4)] {
-        // SAFETY: the caller's promise: eight rows of eight.
-        unsafe {
-            let from = from.offset(i as isize * apart).add(j);
-            let square: [[T; 4]; 4] = std::array::from_fn(|i| {
-                let line = from.offset(i as isize * apart);
-                line.cast::<[T; 4]>().read_unaligned()
-            });
-            let turned: [[T; 4]; 4] =
-                std::array::from_fn(|k| std::array::from_fn(|i| square[i][k]));
-            for (k, line) in turned.into_iter().enumerate() {
-                let to = to.add((j + k) * step + i);
-                to.cast::<[T; 4]>().write_unaligned(line);
-            }
-        }
-    }
-}
-
-#[cfg(target_arch = "x86_64")]
-pub(super) mod x86 {
-    use super::Vector;
-    use std::arch::x86_64::*;
-
-    macro_rules! vectors {
-        ($($v:ident of $lanes:literal $t:ident: $splat:ident $load:ident $store:ident $fma:ident $add:ident $(, $transpose:ident)?;)*) => {$(
-            impl Vector<$t> for $v {
-                const LANES: usize = $lanes;
-                // SAFETY of all: the caller's promise (the instruction set, and valid addresses).
-                #[inline(always)] unsafe fn splat(x: $t) -> Self { unsafe { $splat(x) } }
-                #[inline(always)] unsafe fn load(from: *const $t) -> Self { unsafe { $load(from) } }
-                #[inline(always)] unsafe fn store(self, to: *mut $t) { unsafe { $store(to, self) } }
-                #[inline(always)] unsafe fn plus_product(self, a: Self, b: Self) -> Self { unsafe { $fma(a, b, self) } }
-                #[inline(always)] unsafe fn plus(self, other: Self) -> Self { unsafe { $add(self, other) } }
-                $(#[inline(always)] unsafe fn transpose(from: *const $t, apart: isize, to: *mut $t, step: usize) {
-                    unsafe { $transpose(from, apart, to, step) }
-                })?
-            }
-        )*};
-    }
-
-    vectors! {
-        __m256 of 8 f32: _mm256_set1_ps _mm256_loadu_ps _mm256_storeu_ps _mm256_fmadd_ps _mm256_add_ps, transpose;
-        __m256d of 4 f64: _mm256_set1_pd _mm256_loadu_pd _mm256_storeu_pd _mm256_fmadd_pd _mm256_add_pd;
-        __m512 of 16 f32: _mm512_set1_ps _mm512_loadu_ps _mm512_storeu_ps _mm512_fmadd_ps _mm512_add_ps, transpose;
-        __m512d of 8 f64: _mm512_set1_pd _mm512_loadu_pd _mm512_storeu_pd _mm512_fmadd_pd _mm512_add_pd;
-    }
-
-    /// Eight rows by shuffles: twice as fast as what the compiler makes of arrays.
-    #[inline(always)]
-    pub unsafe fn transpose(from: *const f32, apart: isize, to: *mut f32, step: usize) {
-        // SAFETY: the caller's promise: AVX, and eight rows of eight.
-        unsafe {
-            for half in [0, 4] {
-                // Rows i and i + 4, four numbers of each: halves need not change places later.
-                let r: [__m256; 4] = std::array::from_fn(|i| {
-                    let from = from.offset(i as isize * apart).add(half);
-                    let low = _mm256_castps128_ps256(_mm_loadu_ps(from));
-                    _mm256_insertf128_ps::<1>(low, _mm_loadu_ps(from.offset(4 * apart)))
-                });
-                let low = [
-                    _mm256_unpacklo_ps(r[0], r[1]),
-                    _mm256_unpacklo_ps(r[2], r[3]),
-                ];
-                let high = [
-                    _mm256_unpackhi_ps(r[0], r[1]),
-                    _mm256_unpackhi_ps(r[2], r[3]),
-                ];
-                for (k, [x, y]) in [(0, low), (2, high)] {
-                    let to = to.add((half + k) * step);
-                    _mm256_storeu_ps(to, _mm256_shuffle_ps::<0x44>(x, y));
-                    _mm256_storeu_ps(to.add(step), _mm256_shuffle_ps::<0xee>(x, y));
-                }
-            }
-        }
-    }
-}
-
-/// The register of machines that we have no intrinsics for: the compiler finds one.
-#[derive(Clone, Copy)]
-pub(super) struct Portable<T, const N: usize>(pub [T; N]);
-
-macro_rules! portable {
-    ($($t:ident $n:literal;)*) => {$(
-        impl Vector<$t> for Portable<$t, $n> {
-            const LANES: usize = $n;
-            #[inline(always)] unsafe fn splat(x: $t) -> Self { Portable([x; $n]) }
-            #[inline(always)] unsafe fn load(from: *const $t) -> Self {
-                // SAFETY: the caller's promise.
-                Portable(unsafe { from.cast::<[$t; $n]>().read_unaligned() })
-            }
-            #[inline(always)] unsafe fn store(self, to: *mut $t) {
-                // SAFETY: the caller's promise.
-                unsafe { to.cast::<[$t; $n]>().write_unaligned(self.0) }
-            }
-            #[inline(always)] unsafe fn plus_product(self, a: Self, b: Self) -> Self {
-                Portable(std::array::from_fn(|i| match cfg!(target_arch = "aarch64") {
-                    true => a.0[i].mul_add(b.0[i], self.0[i]),
-                    // Without the instruction it would be a call.
-                    false => self.0[i] + a.0[i] * b.0[i],
-                }))
-            }
-            #[inline(always)] unsafe fn plus(self, other: Self) -> Self {
-                Portable(std::array::from_fn(|i| self.0[i] + other.0[i]))
-            }
-        }
-    )*};
-}
-portable! { f32 4; f64 2; }
 
 /// Almost equal parts of `len` elements, at most `most` long, the longer ones first: where each starts,
 /// and its length.
@@ -421,10 +341,24 @@ pub(super) unsafe fn edge<T: Real>(
     add: bool,
 ) {
     for (i, line) in block.chunks_exact(width).enumerate() {
-        for (j, &x) in line[..columns].iter().enumerate() {
-            let to = c.offset(i, j).at;
-            // SAFETY: the caller's promise.
-            unsafe { *to = if add { *to + x } else { x } };
+        let to = |j: usize| c.offset(i, j).at;
+        let mut next = 0;
+        // SAFETY: the caller's promise.
+        unsafe {
+            if c.column == 1 {
+                for four in line[..columns].as_chunks::<4>().0 {
+                    let to = to(next).cast::<[T; 4]>();
+                    let old = || to.read_unaligned();
+                    to.write_unaligned(match add {
+                        true => std::array::from_fn(|j| old()[j] + four[j]),
+                        false => *four,
+                    });
+                    next += 4;
+                }
+            }
+            for (j, &x) in line[..columns].iter().enumerate().skip(next) {
+                *to(j) = if add { *to(j) + x } else { x };
+            }
         }
     }
 }
@@ -580,7 +514,8 @@ unsafe fn pack_panels<T: Real, V: Vector<T>>(
     }
 }
 
-/// Packs a panel of B that is not whole or whose rows do not lie side by side.
+/// Packs a panel of B that is not whole or whose rows do not lie side by side. Its last register is
+/// filled up with zeros.
 #[inline(always)]
 unsafe fn pack_panel<T: Real, V: Vector<T>>(
     b: Matrix<T>,
@@ -589,8 +524,26 @@ unsafe fn pack_panel<T: Real, V: Vector<T>>(
     to: *mut T,
 ) {
     let width = 2 * V::LANES;
+    let (whole, left) = (columns / V::LANES * V::LANES, columns % V::LANES);
     // SAFETY: `to` has room for depth x width; B has `depth` rows and `columns` columns.
     unsafe {
+        if b.column == 1 {
+            for k in 0..depth {
+                let (from, to) = (b.offset(k, 0).at, to.add(k * width));
+                if whole > 0 {
+                    V::load(from).store(to);
+                }
+                if left > 0 {
+                    V::load_first(from.add(whole), left).store(to.add(whole));
+                }
+            }
+            return;
+        }
+        if left > 0 {
+            for k in 0..depth {
+                V::splat(T::ZERO).store(to.add(k * width + whole));
+            }
+        }
         // Squares of eight are turned around; then what is left below and beside them.
         let (deep, wide) = match b.row == 1 && width.is_multiple_of(8) {
             true => (depth / 8 * 8, columns / 8 * 8),
@@ -601,13 +554,10 @@ unsafe fn pack_panel<T: Real, V: Vector<T>>(
                 V::transpose(b.offset(k, j).at, b.column, to.add(k * width + j), width);
             }
         }
-        let first = if wide == width { deep } else { 0 };
-        for k in first..depth {
-            let line = std::slice::from_raw_parts_mut(to.add(k * width), width);
-            line[columns..].fill(T::ZERO);
-            let done = if k < deep { wide } else { 0 };
-            for (j, x) in line[..columns].iter_mut().enumerate().skip(done) {
-                *x = *b.offset(k, j).at;
+        for j in 0..columns {
+            let first = if j < wide { deep } else { 0 };
+            for k in first..depth {
+                *to.add(k * width + j) = *b.offset(k, j).at;
             }
         }
     }
@@ -658,9 +608,11 @@ macro_rules! compiled {
             unsafe { strips::<$t, $v, H>(s) }
         }
         $(#[target_feature(enable = $features)])?
-        unsafe fn compiled(p: &Product<$t>, scratch: *mut $t) {
-            // SAFETY: the caller's promise.
-            unsafe { product::<$t, $v, _>(p, scratch, [$(of_height::<$height>),*]) }
+        unsafe fn compiled(s: &Stack<$t>, scratch: *mut $t) {
+            for p in s.each() {
+                // SAFETY: the caller's promise.
+                unsafe { product::<$t, $v, _>(&p, scratch, [$(of_height::<$height>),*]) }
+            }
         }
         compiled
     }};
@@ -725,7 +677,7 @@ pub(super) mod tests {
                     lies,
                     case,
                     Product::scratch,
-                    |p, s| unsafe { p.run_on(level, s) },
+                    |p, s| unsafe { p.alone().run_on(level, s) },
                 );
                 // SAFETY: as above.
                 check::<f64>(
@@ -733,7 +685,7 @@ pub(super) mod tests {
                     lies,
                     case,
                     Product::scratch,
-                    |p, s| unsafe { p.run_on(level, s) },
+                    |p, s| unsafe { p.alone().run_on(level, s) },
                 );
             }
         }

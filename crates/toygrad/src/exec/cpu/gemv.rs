@@ -6,11 +6,12 @@
 //! where those of its columns do, C is a sum of scaled columns ([`columns`]). In which order an
 //! element is summed depends on the depth alone: how C is cut into parts does not change its bits.
 
-use super::gemm::{Matrix, Portable, Product, Real, Run, Vector};
+use super::gemm::{Matrix, Product, Real, Run, Stack};
+use super::vectors::{Portable, Vector};
 use crate::lanes::Level;
 
 /// Rows that share what is read of B.
-const ROWS: usize = 4;
+pub(super) const ROWS: usize = 4;
 
 /// Columns that are added up in registers, and then to sums in memory.
 const COLUMNS: usize = 8;
@@ -18,6 +19,9 @@ const COLUMNS: usize = 8;
 /// Columns after which the sums are added to C, a multiple of the above. (One long sum would lose
 /// digits.)
 const DEPTH: usize = 256;
+
+/// Bytes of a matrix from which on it is read in several streams.
+const STREAMS: usize = 32 * 1024;
 
 /// Bytes of such sums: they are to stay in the first cache.
 const NEAR: usize = 8192;
@@ -46,23 +50,23 @@ fn by_columns<T>(p: &Product<T>) -> bool {
     p.a.row == 1 && (p.a.column != 1 || p.depth == 1)
 }
 
-/// Computes C, of few columns.
+/// Computes each C, of few columns.
 ///
 /// # Safety
-/// As for [`Product::run`], with `scratch` as large as [`scratch`] says.
-pub(super) unsafe fn run<T: ByVector>(p: Product<T>, scratch: *mut u8) {
+/// As for [`Stack::run`], with `scratch` as large as [`scratch`] says.
+pub(super) unsafe fn run<T: ByVector>(s: &Stack<T>, scratch: *mut u8) {
     // SAFETY: the caller's promise; the machine has this level.
-    unsafe { run_on(Level::detect(), p, scratch) }
+    unsafe { run_on(Level::detect(), s, scratch) }
 }
 
 /// # Safety
 /// As above, and the machine has this level.
-unsafe fn run_on<T: ByVector>(level: Level, p: Product<T>, scratch: *mut u8) {
+unsafe fn run_on<T: ByVector>(level: Level, s: &Stack<T>, scratch: *mut u8) {
     // SAFETY: the caller's promise.
     unsafe {
-        match by_columns(&p) || p.a.column == 1 {
-            true => T::by_vector(level)(&p, scratch.cast()),
-            false => p.run_on(level, scratch),
+        match by_columns(&s.first) || s.first.a.column == 1 {
+            true => T::by_vector(level)(s, scratch.cast()),
+            false => s.run_on(level, scratch),
         }
     }
 }
@@ -73,9 +77,7 @@ pub(super) trait ByVector: Real {
 }
 
 /// A vector register that parts of rows fit into.
-trait Lanes<T: Real>: Vector<T> {
-    /// The first `n` of a register's numbers, at least one; zeros behind them. Nothing else is read.
-    unsafe fn load_first(from: *const T, n: usize) -> Self;
+pub(super) trait Lanes<T: Real>: Vector<T> {
     /// The sum of each register's lanes.
     unsafe fn sums(of: [Self; ROWS]) -> [T; ROWS];
 }
@@ -85,19 +87,8 @@ mod x86 {
     use super::{Lanes, ROWS};
     use std::arch::x86_64::*;
 
-    /// Ones for a register's lanes, zeros for as many more.
-    static F32: [i32; 16] = [-1, -1, -1, -1, -1, -1, -1, -1, 0, 0, 0, 0, 0, 0, 0, 0];
-    static F64: [i64; 8] = [-1, -1, -1, -1, 0, 0, 0, 0];
-
     // SAFETY of all: the caller's promise (the instruction set, and valid addresses).
     impl Lanes<f32> for __m256 {
-        #[inline(always)]
-        unsafe fn load_first(from: *const f32, n: usize) -> Self {
-            unsafe {
-                let lanes = _mm256_loadu_si256(F32[8 - n..].as_ptr().cast());
-                _mm256_maskload_ps(from, lanes)
-            }
-        }
         #[inline(always)]
         unsafe fn sums([a, b, c, d]: [Self; ROWS]) -> [f32; ROWS] {
             unsafe {
@@ -111,13 +102,6 @@ mod x86 {
     }
 
     impl Lanes<f64> for __m256d {
-        #[inline(always)]
-        unsafe fn load_first(from: *const f64, n: usize) -> Self {
-            unsafe {
-                let lanes = _mm256_loadu_si256(F64[4 - n..].as_ptr().cast());
-                _mm256_maskload_pd(from, lanes)
-            }
-        }
         #[inline(always)]
         unsafe fn sums([a, b, c, d]: [Self; ROWS]) -> [f64; ROWS] {
             unsafe {
@@ -134,13 +118,6 @@ impl<T: Real, const N: usize> Lanes<T> for Portable<T, N>
 where
     Portable<T, N>: Vector<T>,
 {
-    #[inline(always)]
-    unsafe fn load_first(from: *const T, n: usize) -> Self {
-        let mut lanes = [T::ZERO; N];
-        // SAFETY: the caller's promise.
-        lanes[..n].copy_from_slice(unsafe { std::slice::from_raw_parts(from, n) });
-        Portable(lanes)
-    }
     #[inline(always)]
     unsafe fn sums(of: [Self; ROWS]) -> [T; ROWS] {
         of.map(|lanes| lanes.0.into_iter().fold(T::ZERO, |sum, x| sum + x))
@@ -173,9 +150,14 @@ unsafe fn dots<T: Real, V: Lanes<T>>(p: &Product<T>, columns: usize, scratch: *m
             }
             (b, column) = (scratch, p.depth as isize);
         }
-        // Rows far from each other: memory comes faster in several streams than in one.
-        let apart = p.rows.div_ceil(ROWS);
-        for first in 0..apart {
+        // Rows far from each other: memory comes faster in several streams than in one. But streams
+        // that soon end are not foreseen.
+        let groups = p.rows.div_ceil(ROWS);
+        let (step, apart) = match p.rows * p.depth * size_of::<T>() < STREAMS {
+            true => (ROWS, 1),
+            false => (1, groups),
+        };
+        for first in (0..groups).map(|i| i * step) {
             let rows = match first + (ROWS - 1) * apart < p.rows {
                 true => ROWS,
                 false => (p.rows - first).div_ceil(apart),
@@ -330,9 +312,11 @@ unsafe fn write<T: Real>(sums: &[T], c: Matrix<T>, add: bool) {
 macro_rules! compiled {
     ($t:ident, $v:ty $(, $features:literal)?) => {{
         $(#[target_feature(enable = $features)])?
-        unsafe fn compiled(p: &Product<$t>, scratch: *mut $t) {
-            // SAFETY: the caller's promise.
-            unsafe { product::<$t, $v>(p, scratch) }
+        unsafe fn compiled(s: &Stack<$t>, scratch: *mut $t) {
+            for p in s.each() {
+                // SAFETY: the caller's promise.
+                unsafe { product::<$t, $v>(&p, scratch) }
+            }
         }
         compiled
     }};
@@ -382,11 +366,11 @@ mod tests {
                 let (sizes, lies) = ([rows, depth, columns], [c, d, e].map(|x| any(x, 5)));
                 // SAFETY: the machine has the level.
                 check::<f32>(sizes, lies, case as i64, scratch, |p, s| unsafe {
-                    run_on(level, p, s)
+                    run_on(level, &p.alone(), s)
                 });
                 // SAFETY: as above.
                 check::<f64>(sizes, lies, case as i64, scratch, |p, s| unsafe {
-                    run_on(level, p, s)
+                    run_on(level, &p.alone(), s)
                 });
             }
         }
@@ -423,7 +407,7 @@ mod tests {
                         };
                         let mut scratch = vec![Line([0; 64]); super::scratch(&p).div_ceil(64)];
                         // SAFETY: the arrays hold the matrices; the machine has the level.
-                        unsafe { run_on(level, p, scratch.as_mut_ptr().cast()) };
+                        unsafe { run_on(level, &p.alone(), scratch.as_mut_ptr().cast()) };
                     }
                     c.into_iter().map(f32::to_bits).collect::<Vec<_>>()
                 };

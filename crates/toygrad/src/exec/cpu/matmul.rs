@@ -1,7 +1,7 @@
 //! Matrix products: how they are cut into parts, which threads share out.
 
-use super::gemm::{Matrix, Product, Real};
-use super::{Line, Memory, amx, gemv, rows, with_scratch};
+use super::gemm::{Matrix, Product, Real, Stack};
+use super::{Line, Memory, amx, gemv, rows, small, with_scratch};
 use crate::compile::program::{MatMul, Operand};
 use crate::dtype::DType;
 use std::cell::RefCell;
@@ -11,6 +11,8 @@ use std::ops::Range;
 const LARGE: usize = 200_000;
 /// How many of them take as long as one by a vector, for which a number comes from memory.
 const FETCHED: usize = 4;
+/// How many take as long as what surrounds those of a small product.
+const AROUND: usize = 256;
 /// Multiplications of a part, at least.
 const PART: usize = 250_000;
 /// Multiplications of a thread that are long: half a millisecond.
@@ -32,11 +34,20 @@ pub(super) fn multiplications(m: &MatMul) -> usize {
 }
 
 fn by_vector(m: &MatMul) -> bool {
-    gemv::is_faster([m.m, m.k, m.n])
+    !is_small(m) && gemv::is_faster([m.m, m.k, m.n])
+}
+
+fn is_small(m: &MatMul) -> bool {
+    small::is_faster([m.m, m.k, m.n], m.dtype.size())
 }
 
 fn work(m: &MatMul) -> usize {
-    m.m * m.k * m.n * if by_vector(m) { FETCHED } else { 1 }
+    let work = m.m * m.k * m.n;
+    match is_small(m) {
+        true => AROUND + work,
+        false if by_vector(m) => FETCHED * work,
+        false => work,
+    }
 }
 
 pub(super) fn run(m: &MatMul, memory: &Memory) {
@@ -63,6 +74,8 @@ pub(super) fn run_parts(m: &MatMul, memory: &Memory, parts: &Range<usize>, exten
 /// Some rows of some products.
 fn run_some(m: &MatMul, memory: &Memory, batches: Range<usize>, rows: Range<usize>) {
     match m.dtype {
+        DType::F32 if is_small(m) => stack::<f32>(m, memory, batches, rows, Unit::SMALL),
+        _ if is_small(m) => stack::<f64>(m, memory, batches, rows, Unit::SMALL),
         DType::F32 if by_vector(m) => stack::<f32>(m, memory, batches, rows, Unit::BY_VECTOR),
         _ if by_vector(m) => stack::<f64>(m, memory, batches, rows, Unit::BY_VECTOR),
         DType::F32 if amx::is_faster([m.m, m.k, m.n]) => {
@@ -74,10 +87,10 @@ fn run_some(m: &MatMul, memory: &Memory, batches: Range<usize>, rows: Range<usiz
     }
 }
 
-/// What computes a product on one thread, in how many bytes of scratch.
+/// What computes products on one thread, in how many bytes of scratch.
 struct Unit<T> {
     scratch: fn(&Product<T>) -> usize,
-    run: unsafe fn(Product<T>, *mut u8),
+    run: unsafe fn(&Stack<T>, *mut u8),
 }
 
 impl<T: gemv::ByVector> Unit<T> {
@@ -87,10 +100,17 @@ impl<T: gemv::ByVector> Unit<T> {
     };
 }
 
+impl<T: small::Small> Unit<T> {
+    const SMALL: Unit<T> = Unit {
+        scratch: small::scratch,
+        run: small::run,
+    };
+}
+
 impl<T: Real> Unit<T> {
     const VECTORS: Unit<T> = Unit {
         scratch: Product::scratch,
-        run: Product::run,
+        run: Stack::run,
     };
 }
 
@@ -117,12 +137,18 @@ fn stack<T: Real>(
         return;
     }
     // Few rows are taken for few columns, of the transposed product.
-    let turn = by_vector(m) && m.m < m.n;
+    let in_rows = m.right.view.strides[m.batch.len() + 1] == 1;
+    let turn = by_vector(m) && m.m < m.n || is_small(m) && m.m == 1 && !in_rows;
     let (rows, columns) = match turn {
         true => (m.n, some.len()),
         false => (some.len(), m.n),
     };
-    let whole = |batch: usize| {
+    // Together go products that lie along the last axis of the stack.
+    let next = [&m.left, &m.right, &m.out].map(|operand| match m.batch.len() {
+        0 => 0,
+        r => operand.view.strides[r - 1],
+    });
+    let some_of = |batch: usize, count: usize| {
         let p = Product {
             a: matrix::<T>(m, &m.left, batch, memory).offset(some.start, 0),
             b: matrix::<T>(m, &m.right, batch, memory),
@@ -132,7 +158,12 @@ fn stack<T: Real>(
             columns: m.n,
             add: !m.first,
         };
-        if turn { p.transposed() } else { p }
+        let s = Stack {
+            first: p,
+            count,
+            next,
+        };
+        if turn { s.transposed() } else { s }
     };
     // Few parts, as each packs anew what it shares with others; but of long work two for each thread,
     // so that one that is held up does less. An element is summed in the same order whatever its part.
@@ -149,33 +180,47 @@ fn stack<T: Real>(
     let parts = parts.min(side.div_ceil(NARROW));
     let length = side.div_ceil(parts).next_multiple_of(NARROW);
     let parts = side.div_ceil(length);
-    let part = |i: usize| {
-        let p = whole(first + i / parts);
-        let from = i % parts * length;
-        let length = length.min(side - from);
-        let p = match by_rows {
-            true => Product {
-                a: p.a.offset(from, 0),
-                c: p.c.offset(from, 0),
-                rows: length,
-                ..p
-            },
-            false => Product {
-                b: p.b.offset(0, from),
-                c: p.c.offset(0, from),
-                columns: length,
-                ..p
-            },
-        };
+    let run = |s: &Stack<T>| {
         // SAFETY: views stay inside their buffers; parts are different elements of the result.
-        with_scratch(&PACKED, (unit.scratch)(&p), |scratch| unsafe {
-            (unit.run)(p, scratch)
+        with_scratch(&PACKED, (unit.scratch)(&s.first), |scratch| unsafe {
+            (unit.run)(s, scratch)
         });
     };
-    match is_large(m) {
-        true => memory.each(batches * parts, &part),
-        false => (0..batches * parts).for_each(part),
+    if parts > 1 {
+        return memory.each(batches * parts, &|i| {
+            let p = some_of(first + i / parts, 1).first;
+            let from = i % parts * length;
+            let length = length.min(side - from);
+            let p = match by_rows {
+                true => Product {
+                    a: p.a.offset(from, 0),
+                    c: p.c.offset(from, 0),
+                    rows: length,
+                    ..p
+                },
+                false => Product {
+                    b: p.b.offset(0, from),
+                    c: p.c.offset(0, from),
+                    columns: length,
+                    ..p
+                },
+            };
+            run(&p.alone());
+        });
     }
+    let along = m.batch.last().copied().unwrap_or(1);
+    let tasks = match is_large(m) {
+        true => (work(m) * batches / PART).clamp(1, batches),
+        false => 1,
+    };
+    memory.each(tasks, &|i| {
+        let [mut batch, end] = [i, i + 1].map(|i| first + batches * i / tasks);
+        while batch < end {
+            let count = (along - batch % along).min(end - batch);
+            run(&some_of(batch, count));
+            batch += count;
+        }
+    });
 }
 
 /// One matrix of a stack.

@@ -12,8 +12,10 @@ mod loops;
 mod matmul;
 mod rows;
 mod scalars;
+mod small;
 mod threads;
 mod tiled;
+mod vectors;
 
 pub use threads::{num_threads, set_num_threads};
 
