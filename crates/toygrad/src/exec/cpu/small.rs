@@ -7,7 +7,9 @@
 
 use super::gemm::{Matrix, Product, Real, Run, Stack};
 use super::gemv::{Lanes, ROWS};
-use super::vectors::{Portable, Vector};
+#[cfg(any(test, not(target_arch = "x86_64")))]
+use super::vectors::Portable;
+use super::vectors::Vector;
 use crate::lanes::Level;
 
 /// Depth, at most.
@@ -219,6 +221,10 @@ macro_rules! small {
                     Level::Avx2 | Level::Avx512 => {
                         compiled!($t, std::arch::x86_64::$avx2, "avx2,fma")
                     }
+                    // As in `gemm.rs`: machines without AVX2 are few and old.
+                    #[cfg(all(target_arch = "x86_64", not(test)))]
+                    Level::Portable => $t::product(level),
+                    #[cfg(any(test, not(target_arch = "x86_64")))]
                     _ => compiled!($t, $portable),
                 }
             }
