@@ -651,6 +651,7 @@ real! {
 #[cfg(test)]
 pub(super) mod tests {
     use super::*;
+    use crate::philox::uniform_f32;
 
     /// Every loop that this machine can run, over sizes around the edges of registers, strips and
     /// blocks and over all ways in which matrices lie, against a plain sum. Of small whole
@@ -779,5 +780,51 @@ pub(super) mod tests {
         assert_eq!(wrong, None, "{sizes:?} {lies:?}: a position in memory");
         let bytes = scratch.iter().flat_map(|line| line.0);
         assert!(bytes.skip(room).all(|x| x == 85), "{sizes:?}");
+    }
+
+    /// An element has the same bits in whatever part of C's rows it is summed. Each matrix lies in rows, or,
+    /// turned, in columns.
+    pub fn check_parts(
+        sizes: [usize; 3],
+        turned: [bool; 3],
+        scratch: fn(&Product<f32>) -> usize,
+        run: impl Fn(&Stack<f32>, *mut u8),
+    ) {
+        let [rows, depth, columns] = sizes;
+        let random = |seed: u64, n: usize| -> Vec<f32> {
+            let blocks = (0..n.div_ceil(4) as u64).flat_map(|i| uniform_f32(seed, 0, i));
+            blocks.take(n).map(|x| x - 0.5).collect()
+        };
+        let matrix = |v: &mut [f32], rows: usize, columns: usize, turned: bool| Matrix {
+            at: v.as_mut_ptr(),
+            row: if turned { 1 } else { columns as isize },
+            column: if turned { rows as isize } else { 1 },
+        };
+        let mut a = random(1, rows * depth);
+        let mut b = random(2, depth * columns);
+        let mut product = |part: usize| {
+            let mut c = vec![f32::NAN; rows * columns];
+            for from in (0..rows).step_by(part) {
+                let p = Product {
+                    a: matrix(&mut a, rows, depth, turned[0]).offset(from, 0),
+                    b: matrix(&mut b, depth, columns, turned[1]),
+                    c: matrix(&mut c, rows, columns, turned[2]).offset(from, 0),
+                    rows: part.min(rows - from),
+                    depth,
+                    columns,
+                    add: false,
+                };
+                let mut memory = vec![Line([0; 64]); scratch(&p).div_ceil(64)];
+                run(&p.alone(), memory.as_mut_ptr().cast());
+            }
+            c.into_iter().map(f32::to_bits).collect::<Vec<_>>()
+        };
+        let whole = product(rows);
+        for part in [1, 3, 4, 32] {
+            assert!(
+                product(part) == whole,
+                "{sizes:?} {turned:?}, parts of {part}"
+            );
+        }
     }
 }

@@ -7,11 +7,8 @@
 //! element is summed depends on the depth alone: how C is cut into parts does not change its bits.
 
 use super::gemm::{Matrix, Product, Real, Run, Stack};
-use super::vectors::{Portable, Vector};
+use super::vectors::{Lanes, Portable, ROWS};
 use crate::lanes::Level;
-
-/// Rows that share what is read of B.
-pub(super) const ROWS: usize = 4;
 
 /// Columns that are added up in registers, and then to sums in memory.
 const COLUMNS: usize = 8;
@@ -74,54 +71,6 @@ unsafe fn run_on<T: ByVector>(level: Level, s: &Stack<T>, scratch: *mut u8) {
 /// A number type that products with vectors are computed in.
 pub(super) trait ByVector: Real {
     fn by_vector(level: Level) -> Run<Self>;
-}
-
-/// A vector register that parts of rows fit into.
-pub(super) trait Lanes<T: Real>: Vector<T> {
-    /// The sum of each register's lanes.
-    unsafe fn sums(of: [Self; ROWS]) -> [T; ROWS];
-}
-
-#[cfg(target_arch = "x86_64")]
-mod x86 {
-    use super::{Lanes, ROWS};
-    use std::arch::x86_64::*;
-
-    // SAFETY of all: the caller's promise (the instruction set, and valid addresses).
-    impl Lanes<f32> for __m256 {
-        #[inline(always)]
-        unsafe fn sums([a, b, c, d]: [Self; ROWS]) -> [f32; ROWS] {
-            unsafe {
-                let pairs = [_mm256_hadd_ps(a, b), _mm256_hadd_ps(c, d)];
-                let fours = _mm256_hadd_ps(pairs[0], pairs[1]);
-                let high = _mm256_extractf128_ps::<1>(fours);
-                let all = _mm_add_ps(_mm256_castps256_ps128(fours), high);
-                std::mem::transmute::<__m128, [f32; ROWS]>(all)
-            }
-        }
-    }
-
-    impl Lanes<f64> for __m256d {
-        #[inline(always)]
-        unsafe fn sums([a, b, c, d]: [Self; ROWS]) -> [f64; ROWS] {
-            unsafe {
-                let (ab, cd) = (_mm256_hadd_pd(a, b), _mm256_hadd_pd(c, d));
-                let inner = _mm256_permute2f128_pd::<0x21>(ab, cd);
-                let all = _mm256_add_pd(_mm256_blend_pd::<0b1100>(ab, cd), inner);
-                std::mem::transmute::<__m256d, [f64; ROWS]>(all)
-            }
-        }
-    }
-}
-
-impl<T: Real, const N: usize> Lanes<T> for Portable<T, N>
-where
-    Portable<T, N>: Vector<T>,
-{
-    #[inline(always)]
-    unsafe fn sums(of: [Self; ROWS]) -> [T; ROWS] {
-        of.map(|lanes| lanes.0.into_iter().fold(T::ZERO, |sum, x| sum + x))
-    }
 }
 
 /// A whole product, whose A lies in one of these two ways.
@@ -346,8 +295,7 @@ by_vector! {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::exec::cpu::Line;
-    use crate::exec::cpu::gemm::tests::{check, levels};
+    use crate::exec::cpu::gemm::tests::{check, check_parts, levels};
     use crate::philox::uniform_f32;
 
     /// As in `gemm.rs`: sizes around edges, all ways in which matrices lie, exact sums.
@@ -376,45 +324,15 @@ mod tests {
         }
     }
 
-    /// An element has the same bits in whatever part of C it is summed.
     #[test]
     fn parts_of_c_have_the_bits_of_the_whole() {
-        let random = |seed: u64, n: usize| -> Vec<f32> {
-            let blocks = (0..n.div_ceil(4) as u64).flat_map(|i| uniform_f32(seed, 0, i));
-            blocks.take(n).map(|x| x - 0.5).collect()
-        };
-        for (level, rows, depth) in levels().into_iter().flat_map(|level| {
-            [(37, 10), (101, 777), (4100, 300)].map(|(rows, depth)| (level, rows, depth))
-        }) {
-            let (mut a, mut b) = (random(1, rows * depth), random(2, depth));
-            for (row, column) in [(depth, 1), (1, rows)] {
-                let mut product = |part: usize| {
-                    let mut c = vec![f32::NAN; rows];
-                    for from in (0..rows).step_by(part) {
-                        let matrix = |v: &mut [f32], row: usize, column: usize| Matrix {
-                            at: v.as_mut_ptr(),
-                            row: row as isize,
-                            column: column as isize,
-                        };
-                        let p = Product {
-                            a: matrix(&mut a, row, column).offset(from, 0),
-                            b: matrix(&mut b, 1, 1),
-                            c: matrix(&mut c, 1, 1).offset(from, 0),
-                            rows: part.min(rows - from),
-                            depth,
-                            columns: 1,
-                            add: false,
-                        };
-                        let mut scratch = vec![Line([0; 64]); super::scratch(&p).div_ceil(64)];
-                        // SAFETY: the arrays hold the matrices; the machine has the level.
-                        unsafe { run_on(level, &p.alone(), scratch.as_mut_ptr().cast()) };
-                    }
-                    c.into_iter().map(f32::to_bits).collect::<Vec<_>>()
-                };
-                let whole = product(rows);
-                for part in [1, 3, 32] {
-                    assert!(product(part) == whole, "{rows} x {depth}, parts of {part}");
-                }
+        for (rows, depth) in [(37, 10), (101, 777), (4100, 300)] {
+            for (level, turned) in levels().into_iter().flat_map(|l| [(l, false), (l, true)]) {
+                let turned = [turned, false, false];
+                check_parts([rows, depth, 1], turned, scratch, |s, memory| unsafe {
+                    // SAFETY: the machine has the level.
+                    run_on(level, s, memory)
+                });
             }
         }
     }

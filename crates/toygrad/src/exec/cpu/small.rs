@@ -6,10 +6,9 @@
 //! column, if A lies in rows, over lanes as in `gemv.rs`. How C's rows are cut into parts does not change them.
 
 use super::gemm::{Matrix, Product, Real, Run, Stack};
-use super::gemv::{Lanes, ROWS};
 #[cfg(any(test, not(target_arch = "x86_64")))]
 use super::vectors::Portable;
-use super::vectors::Vector;
+use super::vectors::{Lanes, ROWS, Vector};
 use crate::lanes::Level;
 
 /// Depth, at most.
@@ -71,7 +70,7 @@ pub(super) trait Small: Real {
 
 /// Products of at most `N` registers' columns, which more than `N - 1` have room for.
 #[inline(always)]
-unsafe fn products<T: Real, V: Vector<T>, const N: usize>(s: &Stack<T>, scratch: *mut T) {
+unsafe fn products<T: Real, V: Lanes<T>, const N: usize>(s: &Stack<T>, scratch: *mut T) {
     let reads_b = s.first.b.column == 1;
     for p in s.each() {
         // SAFETY: the caller's promise; the scratch has room for rows of two registers.
@@ -149,7 +148,7 @@ unsafe fn pack<T: Real, V: Vector<T>, const N: usize>(p: &Product<T>, to: *mut T
 /// `R` rows of C, from row `i` on.
 #[allow(clippy::needless_range_loop)]
 #[inline(always)]
-unsafe fn rows<T: Real, V: Vector<T>, const R: usize, const N: usize>(
+unsafe fn rows<T: Real, V: Lanes<T>, const R: usize, const N: usize>(
     p: &Product<T>,
     b: Matrix<T>,
     i: usize,
@@ -189,7 +188,8 @@ unsafe fn rows<T: Real, V: Vector<T>, const R: usize, const N: usize>(
     }
 }
 
-/// The loop of one vector type, compiled for its instruction set.
+/// The loop of one vector type, compiled for its instruction set. (What is called here is not gathered in a
+/// function: the compiler makes more instructions of that.)
 macro_rules! compiled {
     ($t:ident, $v:ty $(, $features:literal)?) => {{
         $(#[target_feature(enable = $features)])?
@@ -239,9 +239,7 @@ small! {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::exec::cpu::Line;
-    use crate::exec::cpu::gemm::tests::{check, levels};
-    use crate::philox::uniform_f32;
+    use crate::exec::cpu::gemm::tests::{check, check_parts, levels};
 
     /// As in `gemm.rs`: all sizes around edges, all ways in which matrices lie, exact sums.
     #[test]
@@ -267,50 +265,19 @@ mod tests {
         }
     }
 
-    /// An element has the same bits in whatever part of C it is summed.
     #[test]
     fn parts_of_c_have_the_bits_of_the_whole() {
-        let random = |seed: u64, n: usize| -> Vec<f32> {
-            let blocks = (0..n.div_ceil(4) as u64).flat_map(|i| uniform_f32(seed, 0, i));
-            blocks.take(n).map(|x| x - 0.5).collect()
-        };
-        let sizes = [[33, 3, 3], [13, 16, 1], [16, 7, 16], [9, 5, 12]];
-        for (level, sizes) in levels()
-            .into_iter()
-            .flat_map(|l| sizes.map(|sizes| (l, sizes)))
-        {
-            let [rows, depth, columns] = sizes;
+        for sizes in [[33, 3, 3], [13, 16, 1], [16, 7, 16], [9, 5, 12]] {
             assert!(is_faster(sizes, 4));
-            for lies in 0..8 {
-                let mut a = random(1, rows * depth);
-                let mut b = random(2, depth * columns);
-                let matrix = |v: &mut [f32], rows: usize, columns: usize, turned: bool| Matrix {
-                    at: v.as_mut_ptr(),
-                    row: if turned { 1 } else { columns as isize },
-                    column: if turned { rows as isize } else { 1 },
-                };
-                let mut product = |part: usize| {
-                    let mut c = vec![f32::NAN; rows * columns];
-                    for from in (0..rows).step_by(part) {
-                        let p = Product {
-                            a: matrix(&mut a, rows, depth, lies & 1 > 0).offset(from, 0),
-                            b: matrix(&mut b, depth, columns, lies & 2 > 0),
-                            c: matrix(&mut c, rows, columns, lies & 4 > 0).offset(from, 0),
-                            rows: part.min(rows - from),
-                            depth,
-                            columns,
-                            add: false,
-                        };
-                        let mut memory = vec![Line([0; 64]); scratch(&p).div_ceil(64)];
-                        // SAFETY: the arrays hold the matrices; the machine has the level.
-                        unsafe { run_on(level, &p.alone(), memory.as_mut_ptr().cast()) };
-                    }
-                    c.into_iter().map(f32::to_bits).collect::<Vec<_>>()
-                };
-                let whole = product(rows);
-                for part in [1, 3, 4, 32] {
-                    assert!(product(part) == whole, "{sizes:?} {lies} parts of {part}");
-                }
+            for (level, lies) in levels()
+                .into_iter()
+                .flat_map(|l| (0..8).map(move |i| (l, i)))
+            {
+                let turned = [1, 2, 4].map(|bit| lies & bit > 0);
+                check_parts(sizes, turned, scratch, |s, memory| unsafe {
+                    // SAFETY: the machine has the level.
+                    run_on(level, s, memory)
+                });
             }
         }
     }

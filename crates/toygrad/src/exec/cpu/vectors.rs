@@ -8,8 +8,6 @@ pub(super) trait Vector<T: Copy>: Copy {
     /// The first `n` of a register's numbers, at least one; zeros behind them. Nothing else is read.
     unsafe fn load_first(from: *const T, n: usize) -> Self;
     unsafe fn store(self, to: *mut T);
-    /// Stores the first `n` of its numbers, at least one. Nothing else is written.
-    unsafe fn store_first(self, to: *mut T, n: usize);
     /// `self + a * b`
     unsafe fn plus_product(self, a: Self, b: Self) -> Self;
     unsafe fn plus(self, other: Self) -> Self;
@@ -20,6 +18,17 @@ pub(super) trait Vector<T: Copy>: Copy {
         // SAFETY: the caller's promise.
         unsafe { transpose(from, apart, to, step) }
     }
+}
+
+/// Registers whose lanes are summed together.
+pub(super) const ROWS: usize = 4;
+
+/// A vector register for rows that are short, or come from memory: of 256 bits at most.
+pub(super) trait Lanes<T: Copy>: Vector<T> {
+    /// Stores the first `n` of its numbers, at least one. Nothing else is written.
+    unsafe fn store_first(self, to: *mut T, n: usize);
+    /// The sum of each register's lanes.
+    unsafe fn sums(of: [Self; ROWS]) -> [T; ROWS];
 }
 
 /// Eight rows of eight numbers, by arrays. (Not inlined: one function is enough to compile.)
@@ -45,11 +54,11 @@ unsafe fn transpose<T: Copy>(from: *const T, apart: isize, to: *mut T, step: usi
 
 #[cfg(target_arch = "x86_64")]
 pub(super) mod x86 {
-    use super::Vector;
+    use super::{Lanes, ROWS, Vector};
     use std::arch::x86_64::*;
 
     macro_rules! vectors {
-        ($($v:ident of $lanes:literal $t:ident: $splat:ident $load:ident $first:ident $store:ident $store_first:ident $fma:ident $add:ident $(, $transpose:ident)?;)*) => {$(
+        ($($v:ident of $lanes:literal $t:ident: $splat:ident $load:ident $first:ident $store:ident $fma:ident $add:ident $(, $transpose:ident)?;)*) => {$(
             impl Vector<$t> for $v {
                 const LANES: usize = $lanes;
                 // SAFETY of all: the caller's promise (the instruction set, and valid addresses).
@@ -57,7 +66,6 @@ pub(super) mod x86 {
                 #[inline(always)] unsafe fn load(from: *const $t) -> Self { unsafe { $load(from) } }
                 #[inline(always)] unsafe fn load_first(from: *const $t, n: usize) -> Self { unsafe { $first(from, n) } }
                 #[inline(always)] unsafe fn store(self, to: *mut $t) { unsafe { $store(to, self) } }
-                #[inline(always)] unsafe fn store_first(self, to: *mut $t, n: usize) { unsafe { $store_first(self, to, n) } }
                 #[inline(always)] unsafe fn plus_product(self, a: Self, b: Self) -> Self { unsafe { $fma(a, b, self) } }
                 #[inline(always)] unsafe fn plus(self, other: Self) -> Self { unsafe { $add(self, other) } }
                 $(#[inline(always)] unsafe fn transpose(from: *const $t, apart: isize, to: *mut $t, step: usize) {
@@ -68,10 +76,10 @@ pub(super) mod x86 {
     }
 
     vectors! {
-        __m256 of 8 f32: _mm256_set1_ps _mm256_loadu_ps load_f32_256 _mm256_storeu_ps store_f32_256 _mm256_fmadd_ps _mm256_add_ps, transpose;
-        __m256d of 4 f64: _mm256_set1_pd _mm256_loadu_pd load_f64_256 _mm256_storeu_pd store_f64_256 _mm256_fmadd_pd _mm256_add_pd;
-        __m512 of 16 f32: _mm512_set1_ps _mm512_loadu_ps load_f32_512 _mm512_storeu_ps store_f32_512 _mm512_fmadd_ps _mm512_add_ps, transpose;
-        __m512d of 8 f64: _mm512_set1_pd _mm512_loadu_pd load_f64_512 _mm512_storeu_pd store_f64_512 _mm512_fmadd_pd _mm512_add_pd;
+        __m256 of 8 f32: _mm256_set1_ps _mm256_loadu_ps load_f32_256 _mm256_storeu_ps _mm256_fmadd_ps _mm256_add_ps, transpose;
+        __m256d of 4 f64: _mm256_set1_pd _mm256_loadu_pd load_f64_256 _mm256_storeu_pd _mm256_fmadd_pd _mm256_add_pd;
+        __m512 of 16 f32: _mm512_set1_ps _mm512_loadu_ps load_f32_512 _mm512_storeu_ps _mm512_fmadd_ps _mm512_add_ps, transpose;
+        __m512d of 8 f64: _mm512_set1_pd _mm512_loadu_pd load_f64_512 _mm512_storeu_pd _mm512_fmadd_pd _mm512_add_pd;
     }
 
     /// Ones for a register's lanes, zeros for as many more.
@@ -103,50 +111,67 @@ pub(super) mod x86 {
         unsafe { _mm512_maskz_loadu_pd(u8::MAX >> (8 - n), from) }
     }
 
-    // By halves: on many processors the instruction for it takes longer.
-    #[inline(always)]
-    unsafe fn store_f32_256(x: __m256, mut to: *mut f32, n: usize) {
-        unsafe {
-            if n == 8 {
-                return _mm256_storeu_ps(to, x);
+    // SAFETY of all: the caller's promise (the instruction set, and valid addresses).
+    impl Lanes<f32> for __m256 {
+        // By halves: on many processors the instruction for it takes longer.
+        #[inline(always)]
+        unsafe fn store_first(self, mut to: *mut f32, n: usize) {
+            unsafe {
+                if n == 8 {
+                    return _mm256_storeu_ps(to, self);
+                }
+                let mut half = _mm256_castps256_ps128(self);
+                if n & 4 != 0 {
+                    _mm_storeu_ps(to, half);
+                    (half, to) = (_mm256_extractf128_ps::<1>(self), to.add(4));
+                }
+                if n & 2 != 0 {
+                    _mm_store_sd(to.cast(), _mm_castps_pd(half));
+                    (half, to) = (_mm_movehl_ps(half, half), to.add(2));
+                }
+                if n & 1 != 0 {
+                    _mm_store_ss(to, half);
+                }
             }
-            let mut half = _mm256_castps256_ps128(x);
-            if n & 4 != 0 {
-                _mm_storeu_ps(to, half);
-                (half, to) = (_mm256_extractf128_ps::<1>(x), to.add(4));
-            }
-            if n & 2 != 0 {
-                _mm_store_sd(to.cast(), _mm_castps_pd(half));
-                (half, to) = (_mm_movehl_ps(half, half), to.add(2));
-            }
-            if n & 1 != 0 {
-                _mm_store_ss(to, half);
+        }
+        #[inline(always)]
+        unsafe fn sums([a, b, c, d]: [Self; ROWS]) -> [f32; ROWS] {
+            unsafe {
+                let pairs = [_mm256_hadd_ps(a, b), _mm256_hadd_ps(c, d)];
+                let fours = _mm256_hadd_ps(pairs[0], pairs[1]);
+                let high = _mm256_extractf128_ps::<1>(fours);
+                let all = _mm_add_ps(_mm256_castps256_ps128(fours), high);
+                std::mem::transmute::<__m128, [f32; ROWS]>(all)
             }
         }
     }
-    #[inline(always)]
-    unsafe fn store_f64_256(x: __m256d, mut to: *mut f64, n: usize) {
-        unsafe {
-            if n == 4 {
-                return _mm256_storeu_pd(to, x);
-            }
-            let mut half = _mm256_castpd256_pd128(x);
-            if n & 2 != 0 {
-                _mm_storeu_pd(to, half);
-                (half, to) = (_mm256_extractf128_pd::<1>(x), to.add(2));
-            }
-            if n & 1 != 0 {
-                _mm_store_sd(to, half);
+
+    impl Lanes<f64> for __m256d {
+        #[inline(always)]
+        unsafe fn store_first(self, mut to: *mut f64, n: usize) {
+            unsafe {
+                if n == 4 {
+                    return _mm256_storeu_pd(to, self);
+                }
+                let mut half = _mm256_castpd256_pd128(self);
+                if n & 2 != 0 {
+                    _mm_storeu_pd(to, half);
+                    (half, to) = (_mm256_extractf128_pd::<1>(self), to.add(2));
+                }
+                if n & 1 != 0 {
+                    _mm_store_sd(to, half);
+                }
             }
         }
-    }
-    #[inline(always)]
-    unsafe fn store_f32_512(x: __m512, to: *mut f32, n: usize) {
-        unsafe { _mm512_mask_storeu_ps(to, u16::MAX >> (16 - n), x) }
-    }
-    #[inline(always)]
-    unsafe fn store_f64_512(x: __m512d, to: *mut f64, n: usize) {
-        unsafe { _mm512_mask_storeu_pd(to, u8::MAX >> (8 - n), x) }
+        #[inline(always)]
+        unsafe fn sums([a, b, c, d]: [Self; ROWS]) -> [f64; ROWS] {
+            unsafe {
+                let (ab, cd) = (_mm256_hadd_pd(a, b), _mm256_hadd_pd(c, d));
+                let inner = _mm256_permute2f128_pd::<0x21>(ab, cd);
+                let all = _mm256_add_pd(_mm256_blend_pd::<0b1100>(ab, cd), inner);
+                std::mem::transmute::<__m256d, [f64; ROWS]>(all)
+            }
+        }
     }
 
     /// Eight rows by shuffles: twice as fast as what the compiler makes of arrays.
@@ -202,10 +227,6 @@ macro_rules! portable {
                 // SAFETY: the caller's promise.
                 unsafe { to.cast::<[$t; $n]>().write_unaligned(self.0) }
             }
-            #[inline(always)] unsafe fn store_first(self, to: *mut $t, n: usize) {
-                // SAFETY: the caller's promise.
-                unsafe { std::slice::from_raw_parts_mut(to, n) }.copy_from_slice(&self.0[..n]);
-            }
             #[inline(always)] unsafe fn plus_product(self, a: Self, b: Self) -> Self {
                 Portable(std::array::from_fn(|i| match cfg!(target_arch = "aarch64") {
                     true => a.0[i].mul_add(b.0[i], self.0[i]),
@@ -215,6 +236,16 @@ macro_rules! portable {
             }
             #[inline(always)] unsafe fn plus(self, other: Self) -> Self {
                 Portable(std::array::from_fn(|i| self.0[i] + other.0[i]))
+            }
+        }
+
+        impl Lanes<$t> for Portable<$t, $n> {
+            #[inline(always)] unsafe fn store_first(self, to: *mut $t, n: usize) {
+                // SAFETY: the caller's promise.
+                unsafe { std::slice::from_raw_parts_mut(to, n) }.copy_from_slice(&self.0[..n]);
+            }
+            #[inline(always)] unsafe fn sums(of: [Self; ROWS]) -> [$t; ROWS] {
+                of.map(|lanes| lanes.0.into_iter().fold(0.0, |sum, x| sum + x))
             }
         }
     )*};
