@@ -263,7 +263,9 @@ macro_rules! levels {
     };
 }
 
+mod pairs;
 mod reduction;
+pub(crate) use pairs::{First, Then, pair};
 pub(crate) use reduction::{Combining, Reduction, reduction};
 
 levels! {
@@ -278,7 +280,7 @@ levels! {
 
 levels! {
     /// `select`: bytes decide between two numbers.
-    select<T: Lane> = run_select up to avx2
+    select<T: Lane> = run_select up to avx512
 }
 
 levels! {

@@ -461,6 +461,7 @@ impl Body {
                 let arity = inputs.len() as u8;
                 self.code.push(Instruction {
                     what,
+                    then: None,
                     dtype,
                     to: to as u16,
                     from,

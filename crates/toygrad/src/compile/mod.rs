@@ -1,7 +1,7 @@
 //! The compiler: Values → Program, in a few separate passes over plain data.
 //!
 //! canonicalise (number the graph, look up the kept Program) → simplify → fuse → recompute → elide copies →
-//! tile (→ share, within groups) → plan memory.
+//! tile (→ share, within groups) → plan memory → pair.
 
 mod access;
 pub(crate) mod backward;
@@ -11,6 +11,7 @@ mod emit;
 mod fuse;
 pub(crate) mod graph;
 mod group;
+mod pairs;
 mod plan;
 pub(crate) mod program;
 mod recompute;
@@ -33,5 +34,6 @@ pub(crate) fn compile(graph: &Graph, over: &[(usize, u32)], level: Level) -> Pro
     plan::write_over(&mut program, over);
     tiling::tile(&mut program);
     plan::plan(&mut program);
+    pairs::pair_up(&mut program, level);
     program
 }

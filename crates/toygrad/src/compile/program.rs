@@ -4,7 +4,7 @@ use super::view::{PerAxis, View, Walk};
 use crate::DType;
 use crate::graph::row::Family;
 use crate::graph::{Extreme, Reduction, RowRef};
-use crate::lanes::{Combining, Lanes};
+use crate::lanes::{Combining, Lanes, Then};
 use std::fmt;
 
 /// What an executor runs: kernels in order.
@@ -159,6 +159,8 @@ pub(crate) enum Number {
 #[derive(Clone)]
 pub(crate) struct Instruction {
     pub what: Operation,
+    /// What becomes of the result at once, in the same loop.
+    pub then: Option<Then>,
     /// The dtype of its (last) operand.
     pub dtype: DType,
     pub to: u16,
@@ -176,6 +178,7 @@ impl Instruction {
     /// The dtype of its result.
     pub fn result(&self) -> DType {
         match self.what {
+            _ if self.then.is_some() => self.dtype,
             Operation::Cast(to) => to,
             Operation::Row(row) if matches!(row.0.family, Family::Compare | Family::Logic) => {
                 DType::Bool
@@ -467,13 +470,17 @@ impl Program {
                 }
                 for i in &l.code {
                     let from: Vec<String> = i.operands().iter().map(|r| format!("r{r}")).collect();
-                    writeln!(
-                        f,
-                        "      r{} = {} {}",
-                        i.to,
-                        i.what.name(i.dtype),
-                        from.join(" ")
-                    )?;
+                    write!(f, "      r{} = {} ", i.to, i.what.name(i.dtype))?;
+                    match i.then {
+                        Some(then) => {
+                            let (first, rest) = from.split_at(2);
+                            let mut words =
+                                vec![first.join(" "), "then".into(), then.name().into()];
+                            words.extend_from_slice(rest);
+                            writeln!(f, "{}", words.join(" "))?;
+                        }
+                        None => writeln!(f, "{}", from.join(" "))?,
+                    }
                 }
                 for s in &l.stores {
                     writeln!(f, "      {} = r{}", self.operand(&s.to), s.register)?;

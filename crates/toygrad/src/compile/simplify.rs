@@ -1,4 +1,4 @@
-//! Simplify: Graph → Graph with the same meaning. The only pass that names individual operations.
+//! Simplify: Graph → Graph with the same meaning. The only pass but `pairs.rs` that names individual operations.
 //!
 //! One walk in topological order. Each node is rewritten by the rules below, then merged with an
 //! equal one that was met before (common subexpressions). What no root needs is dropped.
