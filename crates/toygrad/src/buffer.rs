@@ -58,7 +58,7 @@ impl DerefMut for Array {
 impl Drop for Array {
     fn drop(&mut self) {
         if self.made && self.data.bytes() >= LARGE {
-            let data = std::mem::replace(&mut self.data, Data::U8(Vec::new()));
+            let data = std::mem::replace(&mut self.data, Data::U8(Vec::new().into()));
             // What is too much is freed when others may take again.
             let _gone = kept().give(data);
         }
@@ -79,7 +79,7 @@ impl Kept {
 
     /// The last that came with room for so many.
     fn take(&mut self, dtype: DType, len: usize) -> Option<Data> {
-        let fits = |kept: &Data| kept.holds(dtype) && kept.capacity() == len;
+        let fits = |kept: &Data| kept.holds(dtype) && kept.fits(len);
         let i = self.arrays.iter().rposition(fits)?;
         let data = self.arrays.remove(i)?;
         self.bytes -= data.bytes();
@@ -114,7 +114,7 @@ mod tests {
     use super::*;
 
     fn data(len: usize) -> Data {
-        Data::F32(vec![1.0; len])
+        Data::F32(vec![1.0; len].into())
     }
 
     #[test]
@@ -151,12 +151,34 @@ mod tests {
         assert_eq!(kept.bytes, 4);
     }
 
+    /// Those of some length; what users give stays where it is.
+    #[test]
+    fn arrays_begin_on_a_line_of_the_cache() {
+        for dtype in DType::ALL {
+            for len in [1, 100, 1023, 1024, 5000, LARGE] {
+                let mut array = Array::with_capacity(dtype, len);
+                assert!(array.fits(len) && !array.fits(len + 1) && array.is_empty());
+                if len * dtype.size() >= 1024 {
+                    assert!(
+                        array.as_mut_ptr().addr().is_multiple_of(64),
+                        "{dtype} {len}"
+                    );
+                }
+            }
+        }
+        let given = vec![1.5f32; 5000];
+        let address = given.as_ptr().addr();
+        let mut array = Array::given(Data::F32(given.into()));
+        assert_eq!(array.as_mut_ptr().addr(), address);
+        assert_eq!((array.len(), array.get(4999)), (5000, 1.5));
+    }
+
     /// Arrays that programs make, not those that users give.
     #[test]
     fn arrays_of_programs_are_kept() {
         // A size that no other test has.
         let len = LARGE + 12345;
-        drop(Array::given(Data::U8(vec![0; len])));
+        drop(Array::given(Data::U8(vec![0; len].into())));
         assert!(kept().take(DType::U8, len).is_none());
         let mut array = Array::with_capacity(DType::Bool, len);
         let address = array.as_mut_ptr();

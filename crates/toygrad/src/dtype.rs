@@ -2,6 +2,7 @@
 
 use std::fmt;
 use std::mem::discriminant;
+use std::ops::Deref;
 
 /// The type of a [`Value`](crate::Value)'s elements.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -63,10 +64,72 @@ impl fmt::Display for DType {
 #[derive(Clone, Debug, PartialEq)]
 #[allow(missing_docs)]
 pub enum Data {
-    U8(Vec<u8>),
-    I64(Vec<i64>),
-    F32(Vec<f32>),
-    F64(Vec<f64>),
+    U8(Elements<u8>),
+    I64(Elements<i64>),
+    F32(Elements<f32>),
+    F64(Elements<f64>),
+}
+
+/// The numbers of an array, in a vector that users gave, or one that begins with as many more as put
+/// the first on a line of the cache (not part of the public interface).
+#[derive(Clone, Debug)]
+pub struct Elements<T> {
+    all: Vec<T>,
+    start: usize,
+}
+
+/// Bytes of a line of the cache. A vector register of AVX-512 is as long: each load that does not
+/// begin on a line takes two.
+const LINE: usize = 64;
+
+/// Bytes from which arrays begin on a line.
+const ALIGNED: usize = 1024;
+
+impl<T> Elements<T> {
+    fn with_capacity(len: usize) -> Elements<T>
+    where
+        T: Default + Clone,
+    {
+        let mut all: Vec<T> = Vec::with_capacity(Elements::<T>::room(len));
+        let start = match all.capacity() > len {
+            true => all.as_ptr().align_offset(LINE).min(all.capacity() - len),
+            false => 0,
+        };
+        all.resize(start, T::default());
+        Elements { all, start }
+    }
+
+    /// How many numbers there is room for in the vector of `len` elements.
+    fn room(len: usize) -> usize {
+        match len * size_of::<T>() >= ALIGNED {
+            true => len + LINE / size_of::<T>(),
+            false => len,
+        }
+    }
+
+    /// The vector, and where in it the elements begin.
+    pub(crate) fn parts_mut(&mut self) -> (&mut Vec<T>, usize) {
+        (&mut self.all, self.start)
+    }
+}
+
+impl<T> From<Vec<T>> for Elements<T> {
+    fn from(all: Vec<T>) -> Elements<T> {
+        Elements { all, start: 0 }
+    }
+}
+
+impl<T> Deref for Elements<T> {
+    type Target = [T];
+    fn deref(&self) -> &[T] {
+        &self.all[self.start..]
+    }
+}
+
+impl<T: PartialEq> PartialEq for Elements<T> {
+    fn eq(&self, other: &Elements<T>) -> bool {
+        **self == **other
+    }
 }
 
 /// Runs `$body` with `$v` bound to the vector inside a [`Data`].
@@ -80,16 +143,17 @@ macro_rules! each_data {
         }
     };
 }
+pub(crate) use each_data;
 
 #[allow(missing_docs)]
 impl Data {
     /// Empty, with room for `len` elements.
     pub fn with_capacity(dtype: DType, len: usize) -> Data {
         match dtype {
-            DType::U8 | DType::Bool => Data::U8(Vec::with_capacity(len)),
-            DType::I64 => Data::I64(Vec::with_capacity(len)),
-            DType::F32 => Data::F32(Vec::with_capacity(len)),
-            DType::F64 => Data::F64(Vec::with_capacity(len)),
+            DType::U8 | DType::Bool => Data::U8(Elements::with_capacity(len)),
+            DType::I64 => Data::I64(Elements::with_capacity(len)),
+            DType::F32 => Data::F32(Elements::with_capacity(len)),
+            DType::F64 => Data::F64(Elements::with_capacity(len)),
         }
     }
 
@@ -97,11 +161,11 @@ impl Data {
     /// non-zero is true.
     pub fn of_number(dtype: DType, x: f64) -> Data {
         match dtype {
-            DType::Bool => Data::U8(vec![(x != 0.0) as u8]),
-            DType::U8 => Data::U8(vec![x as u8]),
-            DType::I64 => Data::I64(vec![x as i64]),
-            DType::F32 => Data::F32(vec![x as f32]),
-            DType::F64 => Data::F64(vec![x]),
+            DType::Bool => Data::U8(vec![(x != 0.0) as u8].into()),
+            DType::U8 => Data::U8(vec![x as u8].into()),
+            DType::I64 => Data::I64(vec![x as i64].into()),
+            DType::F32 => Data::F32(vec![x as f32].into()),
+            DType::F64 => Data::F64(vec![x].into()),
         }
     }
 
@@ -109,21 +173,29 @@ impl Data {
         each_data!(self, v => v.len())
     }
 
-    pub fn capacity(&self) -> usize {
-        each_data!(self, v => v.capacity())
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+
+    /// Whether it has the memory of an array of `len` elements, no more and no less.
+    pub fn fits(&self, len: usize) -> bool {
+        fn fits<T>(v: &Elements<T>, len: usize) -> bool {
+            v.all.capacity() == Elements::<T>::room(len)
+        }
+        each_data!(self, v => fits(v, len))
     }
 
     /// Bytes of memory that it has.
     pub fn bytes(&self) -> usize {
-        fn of<T>(v: &Vec<T>) -> usize {
-            v.capacity() * size_of::<T>()
+        fn of<T>(v: &Elements<T>) -> usize {
+            v.all.capacity() * size_of::<T>()
         }
         each_data!(self, v => of(v))
     }
 
     /// Forgets the elements; the memory stays.
     pub fn clear(&mut self) {
-        each_data!(self, v => v.clear());
+        each_data!(self, v => v.all.truncate(v.start));
     }
 
     /// Whether elements of this dtype are stored in such an array.
@@ -146,11 +218,11 @@ impl Data {
     }
 
     pub fn as_mut_ptr(&mut self) -> *mut u8 {
-        each_data!(self, v => v.as_mut_ptr().cast())
+        each_data!(self, v => v.all.as_mut_ptr().wrapping_add(v.start).cast())
     }
 
     pub fn as_ptr(&self) -> *const u8 {
-        each_data!(self, v => v.as_ptr().cast())
+        each_data!(self, v => v.all.as_ptr().wrapping_add(v.start).cast())
     }
 }
 
@@ -188,13 +260,13 @@ macro_rules! element {
 }
 
 element! {
-    f32, F32, |v| Data::F32(v);
-    f64, F64, |v| Data::F64(v);
-    i64, I64, |v| Data::I64(v);
-    u8, U8, |v| Data::U8(v);
-    i32, I64, |v| Data::I64(v.into_iter().map(i64::from).collect());
-    u32, I64, |v| Data::I64(v.into_iter().map(i64::from).collect());
-    usize, I64, |v| Data::I64(v.into_iter().map(|x| x as i64).collect());
+    f32, F32, |v| Data::F32(v.into());
+    f64, F64, |v| Data::F64(v.into());
+    i64, I64, |v| Data::I64(v.into());
+    u8, U8, |v| Data::U8(v.into());
+    i32, I64, |v| Data::I64(v.into_iter().map(i64::from).collect::<Vec<_>>().into());
+    u32, I64, |v| Data::I64(v.into_iter().map(i64::from).collect::<Vec<_>>().into());
+    usize, I64, |v| Data::I64(v.into_iter().map(|x| x as i64).collect::<Vec<_>>().into());
 }
 
 impl Element for bool {
@@ -209,7 +281,7 @@ impl Element for bool {
 
 impl sealed::Sealed for bool {
     fn pack(v: Vec<Self>) -> Data {
-        Data::U8(v.into_iter().map(u8::from).collect())
+        Data::U8(v.into_iter().map(u8::from).collect::<Vec<_>>().into())
     }
 }
 

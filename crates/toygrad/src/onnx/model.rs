@@ -162,7 +162,11 @@ impl Node {
 impl Constant {
     fn message(&self) -> Message {
         let (dims, dtype, bytes) = match &self.content {
-            Content::Lengths(all) => (vec![all.len()], DType::I64, raw(&Data::I64(all.clone()))),
+            Content::Lengths(all) => (
+                vec![all.len()],
+                DType::I64,
+                raw(&Data::I64(all.clone().into())),
+            ),
             Content::Array(value) => {
                 let bytes = value.known().map(|data| raw(data)).unwrap_or_default();
                 (value.shape().to_vec(), value.dtype(), bytes)
@@ -179,7 +183,7 @@ impl Constant {
 /// Elements as bytes.
 fn raw(data: &Data) -> Vec<u8> {
     match data {
-        Data::U8(v) => v.clone(),
+        Data::U8(v) => v.to_vec(),
         Data::I64(v) => v.iter().flat_map(|x| x.to_le_bytes()).collect(),
         Data::F32(v) => v.iter().flat_map(|x| x.to_le_bytes()).collect(),
         Data::F64(v) => v.iter().flat_map(|x| x.to_le_bytes()).collect(),

@@ -22,7 +22,7 @@ pub use threads::{num_threads, set_num_threads};
 use crate::buffer::{Array, Buffer};
 use crate::compile::graph::Stream;
 use crate::compile::program::{Kernel, Output, Place, Program};
-use crate::dtype::Data;
+use crate::dtype::{Data, each_data};
 use std::cell::RefCell;
 use std::ops::Range;
 use std::sync::Arc;
@@ -234,15 +234,11 @@ pub(crate) fn run(
         if let Place::Output(n) = spec.place
             && let Some(array) = &mut made[n as usize]
         {
-            // SAFETY: it has room for so many, and kernels write every element of their results.
-            unsafe {
-                match &mut **array {
-                    Data::U8(v) => v.set_len(spec.len),
-                    Data::I64(v) => v.set_len(spec.len),
-                    Data::F32(v) => v.set_len(spec.len),
-                    Data::F64(v) => v.set_len(spec.len),
-                }
-            }
+            each_data!(&mut **array, v => {
+                let (all, start) = v.parts_mut();
+                // SAFETY: it has room for so many, and kernels write every element of their results.
+                unsafe { all.set_len(start + spec.len) }
+            });
         }
     }
     Ok(made.into_iter().map(|a| a.map(Arc::new)).collect())
