@@ -19,26 +19,23 @@ const MOST: usize = 1 << 28;
 /// The elements of an array.
 pub(crate) struct Array {
     data: Data,
-    /// Whether a program made it: what users allocate goes back to where they allocate.
-    made: bool,
+    /// Whether its memory is kept: that of large arrays that programs made. What users allocate goes
+    /// back to where they allocate.
+    keep: bool,
 }
 
 impl Array {
     /// Of elements that come from elsewhere.
     pub fn given(data: Data) -> Array {
-        Array { data, made: false }
+        Array { data, keep: false }
     }
 
     /// Empty, with room for `len` elements, which a program makes.
     pub fn with_capacity(dtype: DType, len: usize) -> Array {
-        let kept = match len * dtype.size() >= LARGE {
-            true => kept().take(dtype, len),
-            false => None,
-        };
-        Array {
-            data: kept.unwrap_or_else(|| Data::with_capacity(dtype, len)),
-            made: true,
-        }
+        let keep = len * dtype.size() >= LARGE;
+        let kept = keep.then(|| kept().take(dtype, len)).flatten();
+        let data = kept.unwrap_or_else(|| Data::with_capacity(dtype, len));
+        Array { data, keep }
     }
 }
 
@@ -57,7 +54,7 @@ impl DerefMut for Array {
 
 impl Drop for Array {
     fn drop(&mut self) {
-        if self.made && self.data.bytes() >= LARGE {
+        if self.keep {
             let data = std::mem::replace(&mut self.data, Data::U8(Vec::new().into()));
             // What is too much is freed when others may take again.
             let _gone = kept().give(data);
@@ -185,7 +182,9 @@ mod tests {
         drop(array);
         let mut again = Array::with_capacity(DType::U8, len);
         assert_eq!(again.as_mut_ptr(), address);
-        drop(Array::with_capacity(DType::U8, 77));
-        assert!(kept().take(DType::U8, 77).is_none());
+        for small in [77, LARGE - 1] {
+            drop(Array::with_capacity(DType::U8, small));
+            assert!(kept().take(DType::U8, small).is_none());
+        }
     }
 }
