@@ -576,3 +576,52 @@ fn sums_of_products_are_added_in_place() {
         .expect("a program");
     assert!(listing.contains("+= matmul"), "{listing}");
 }
+
+/// Two simple operations are one instruction where nobody else wants the first: nothing is rounded
+/// otherwise.
+#[test]
+fn arithmetic_has_the_same_bits_together_and_one_by_one() {
+    let mut pairs = 0;
+    for seed in 0..100 * effort() {
+        let mut rng = Rng(seed);
+        let dtype = *rng.pick(&[DType::F32, DType::F64]);
+        let n = *rng.pick(&[1, 15, 16, 700, 3000]);
+        let mut draw = || {
+            let numbers: Vec<f64> = (0..n)
+                .map(|_| rng.below(2000) as f64 / 700.0 - 1.4)
+                .collect();
+            let x = Value::from_vec(numbers, vec![n]).cast(dtype);
+            x.evaluate().expect("numbers");
+            x
+        };
+        let leaves = [draw(), draw(), draw()];
+        let build = |apart: bool| {
+            let mut rng = Rng(seed);
+            let mut made = leaves.to_vec();
+            for _ in 0..12 {
+                let a = made[made.len() - 1].clone();
+                let (b, c) = (rng.pick(&made).clone(), rng.pick(&leaves).clone());
+                made.push(match rng.below(6) {
+                    0 => a + b,
+                    1 => a - b,
+                    2 => c - a,
+                    3 => a * c,
+                    4 => a.square(),
+                    _ => a.lt(&c).select(&b, 0.0),
+                });
+                if apart {
+                    made[made.len() - 1].evaluate().expect("numbers");
+                }
+            }
+            made.swap_remove(made.len() - 1)
+        };
+        let together = build(false);
+        pairs += usize::from(together.listing().expect("a listing").contains(" then "));
+        let bits = |y: &Value| -> Vec<u64> {
+            let numbers = y.to_vec::<f64>().expect("numbers");
+            numbers.into_iter().map(f64::to_bits).collect()
+        };
+        assert_eq!(bits(&together), bits(&build(true)), "seed {seed}");
+    }
+    assert!(pairs > 80, "pairs in {pairs} graphs");
+}
