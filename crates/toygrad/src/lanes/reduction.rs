@@ -58,6 +58,32 @@ levels! {
         up to avx2
 }
 
+/// [`along`], for long rows by AVX-512 where that is there: comparing, a step waits for the one before,
+/// and takes as long with wider registers. (Of short rows the compiler makes less with them.)
+fn along_widely<C: Combine<T>, T: Lane>(level: Level) -> Combining {
+    #[cfg(target_arch = "x86_64")]
+    #[target_feature(enable = "avx512f,avx512bw,avx512dq,avx512vl,avx2,fma,bmi1,bmi2")]
+    unsafe fn wide<C: Combine<T>, T: Lane>(
+        src: *const u8,
+        dst: *mut u8,
+        len: usize,
+        count: usize,
+        apart: isize,
+    ) {
+        if len <= 4 * BLOCK {
+            // SAFETY: the caller's promise; what has AVX-512 has AVX2.
+            return unsafe { along::<C, T>(Level::Avx2)(src, dst, len, count, apart) };
+        }
+        // SAFETY: as above.
+        unsafe { each_row::<C, T>(src.cast(), dst.cast(), len, count, apart) };
+    }
+    match level {
+        #[cfg(target_arch = "x86_64")]
+        Level::Avx512 => wide::<C, T>,
+        _ => along::<C, T>(level),
+    }
+}
+
 levels! {
     /// Combines each row with as many elements.
     across<C: Combine<T>, T: Lane> -> Combining
@@ -121,7 +147,23 @@ unsafe fn run_along<C: Combine<T>, T: Lane, I: Isa>(
         3 => short!(3),
         _ => {}
     }
-    for _ in 0..left {
+    // SAFETY: so many rows are left.
+    unsafe { each_row::<C, T>(src, dst, len, left, apart) };
+}
+
+/// Combines rows one by one.
+///
+/// # Safety
+/// As for [`Combining`].
+#[inline(always)]
+unsafe fn each_row<C: Combine<T>, T: Lane>(
+    mut src: *const T,
+    mut dst: *mut T,
+    len: usize,
+    count: usize,
+    apart: isize,
+) {
+    for _ in 0..count {
         // SAFETY: `dst` is an element, and `src` a row.
         unsafe { *dst = along_row::<C, T>(*dst, src, len) };
         src = src.wrapping_add(len);
@@ -297,8 +339,14 @@ pub(crate) fn reduction(
         ($t:ty) => {
             match reduction {
                 Reduction::Sum => (along::<Sums, $t>(level), across::<Sums, $t>(level)),
-                Reduction::Max => (along::<Largest, $t>(level), across::<Largest, $t>(level)),
-                Reduction::Min => (along::<Smallest, $t>(level), across::<Smallest, $t>(level)),
+                Reduction::Max => (
+                    along_widely::<Largest, $t>(level),
+                    across::<Largest, $t>(level),
+                ),
+                Reduction::Min => (
+                    along_widely::<Smallest, $t>(level),
+                    across::<Smallest, $t>(level),
+                ),
             }
         };
     }
