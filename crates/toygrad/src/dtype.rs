@@ -91,10 +91,7 @@ impl<T> Elements<T> {
         T: Default + Clone,
     {
         let mut all: Vec<T> = Vec::with_capacity(Elements::<T>::room(len));
-        let start = match all.capacity() > len {
-            true => all.as_ptr().align_offset(LINE).min(all.capacity() - len),
-            false => 0,
-        };
+        let start = all.as_ptr().align_offset(LINE).min(all.capacity() - len);
         all.resize(start, T::default());
         Elements { all, start }
     }

@@ -458,4 +458,11 @@ impl Level {
         }
         Level::Portable
     }
+
+    /// All that this machine has.
+    #[cfg(test)]
+    pub(crate) fn here() -> Vec<Level> {
+        let all = [Level::Portable, Level::Avx2, Level::Avx512];
+        all.into_iter().filter(|&l| l <= Level::detect()).collect()
+    }
 }

@@ -81,6 +81,7 @@ impl<'a> Emitter<'a> {
         (own && made && self.fate.stored[i as usize]).then(|| self.output(i))
     }
 
+    /// The program of the kernels written so far, with these outputs and arrays given back besides.
     pub fn finish(self, outputs: Vec<Output>, kept: Vec<(u32, u32)>) -> Program {
         Program {
             kernels: self.kernels,

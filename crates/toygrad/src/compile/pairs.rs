@@ -53,11 +53,13 @@ fn in_loop(l: &mut Loop, level: Level) {
             firsts.fill(None);
         }
     }
-    let mut gone = gone.into_iter();
-    l.code.retain(|_| gone.next() == Some(false));
-    let uses = self::uses(l);
-    l.numbers.retain(|x| uses[x.2 as usize] > 0);
-    registers::spread(l);
+    if gone.contains(&true) {
+        let mut gone = gone.into_iter();
+        l.code.retain(|_| gone.next() == Some(false));
+        let uses = self::uses(l);
+        l.numbers.retain(|x| uses[x.2 as usize] > 0);
+        registers::spread(l);
+    }
     registers::allocate(l);
 }
 

@@ -70,7 +70,7 @@ fn along_widely<C: Combine<T>, T: Lane>(level: Level) -> Combining {
         count: usize,
         apart: isize,
     ) {
-        if len <= 4 * BLOCK {
+        if len <= SHORT {
             // SAFETY: the caller's promise; what has AVX-512 has AVX2.
             return unsafe { along::<C, T>(Level::Avx2)(src, dst, len, count, apart) };
         }
@@ -102,7 +102,7 @@ unsafe fn run_along<C: Combine<T>, T: Lane, I: Isa>(
     let (mut src, mut dst) = (src.cast::<T>(), dst.cast::<T>());
     let mut left = count;
     // (Machines of x86-64 without AVX2 are few and old: less code for them.)
-    let blocks = len.is_multiple_of(BLOCK) && (BLOCK..=4 * BLOCK).contains(&len);
+    let blocks = len.is_multiple_of(BLOCK) && (BLOCK..=SHORT).contains(&len);
     let fours = len.is_multiple_of(4) && (4..BLOCK).contains(&len);
     while I::FMA && left >= ROWS && (blocks || fours) {
         // SAFETY: there are so many rows of whole blocks, or of whole fours, and as many elements.
@@ -170,6 +170,9 @@ unsafe fn each_row<C: Combine<T>, T: Lane>(
         dst = dst.wrapping_offset(apart);
     }
 }
+
+/// Elements of a row up to which it is short.
+const SHORT: usize = 4 * BLOCK;
 
 /// Short rows that are combined together: what one of them ends with, by halves of halves, would take
 /// longer than its elements.

@@ -2,7 +2,8 @@
 //!
 //! A row states what the operation means (`exact`, in f64), how a lane computes it, its
 //! derivative written as Values, and what it is in ONNX. Nothing else in the library knows an
-//! individual row but `compile/simplify.rs` and `compile/pairs.rs`. What these rows express is composed in `composed.rs`.
+//! individual row but `compile/simplify.rs` and `compile/pairs.rs`. What these rows express is composed
+//! in `composed.rs`.
 
 use super::rows::rows;
 use crate::graph::RowRef;

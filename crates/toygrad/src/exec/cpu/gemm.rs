@@ -664,7 +664,7 @@ pub(super) mod tests {
             seed = seed.wrapping_mul(6364136223846793005).wrapping_add(1);
             (seed >> 33) as usize % n
         };
-        for level in levels() {
+        for level in Level::here() {
             for case in 0..1500 {
                 let mut size = || match random(12) {
                     0 => 250 + random(300),
@@ -690,12 +690,6 @@ pub(super) mod tests {
                 );
             }
         }
-    }
-
-    /// What this machine can run.
-    pub fn levels() -> Vec<Level> {
-        let all = [Level::Portable, Level::Avx2, Level::Avx512];
-        all.into_iter().filter(|&l| l <= Level::detect()).collect()
     }
 
     pub trait Exact: Real + std::ops::Mul<Output = Self> + PartialEq + std::fmt::Debug {

@@ -295,7 +295,7 @@ by_vector! {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::exec::cpu::gemm::tests::{check, check_parts, levels};
+    use crate::exec::cpu::gemm::tests::{check, check_parts};
     use crate::philox::uniform_f32;
 
     /// As in `gemm.rs`: sizes around edges, all ways in which matrices lie, exact sums.
@@ -304,7 +304,7 @@ mod tests {
         let sizes = [
             1, 2, 3, 4, 5, 7, 8, 9, 10, 15, 16, 17, 31, 33, 50, 63, 97, 255, 257, 264, 530, 2100,
         ];
-        for level in levels() {
+        for level in Level::here() {
             for case in 0..1500 {
                 let [a, b, c, d] = uniform_f32(1, case, 0);
                 let [e, f, ..] = uniform_f32(1, case, 1);
@@ -327,7 +327,10 @@ mod tests {
     #[test]
     fn parts_of_c_have_the_bits_of_the_whole() {
         for (rows, depth) in [(37, 10), (101, 777), (4100, 300)] {
-            for (level, turned) in levels().into_iter().flat_map(|l| [(l, false), (l, true)]) {
+            for (level, turned) in Level::here()
+                .into_iter()
+                .flat_map(|l| [(l, false), (l, true)])
+            {
                 let turned = [turned, false, false];
                 check_parts([rows, depth, 1], turned, scratch, |s, memory| unsafe {
                     // SAFETY: the machine has the level.

@@ -239,14 +239,14 @@ small! {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::exec::cpu::gemm::tests::{check, check_parts, levels};
+    use crate::exec::cpu::gemm::tests::{check, check_parts};
 
     /// As in `gemm.rs`: all sizes around edges, all ways in which matrices lie, exact sums.
     #[test]
     fn small_products_are_exact_at_every_edge() {
         let sides = [1, 2, 3, 4, 5, 6, 7, 8, 9, 11, 12, 13, 15, 16, 33];
         let depths = [1, 2, 3, 7, 16];
-        for (case, level) in levels().into_iter().cycle().take(4000).enumerate() {
+        for (case, level) in Level::here().into_iter().cycle().take(4000).enumerate() {
             let any = |by: usize, n: usize| case / by % n;
             let sizes = [sides[any(2, 15)], depths[any(7, 5)], sides[any(30, 15)]];
             let lies = [any(3, 5), any(11, 5), any(13, 5)];
@@ -269,7 +269,7 @@ mod tests {
     fn parts_of_c_have_the_bits_of_the_whole() {
         for sizes in [[33, 3, 3], [13, 16, 1], [16, 7, 16], [9, 5, 12]] {
             assert!(is_faster(sizes, 4));
-            for (level, lies) in levels()
+            for (level, lies) in Level::here()
                 .into_iter()
                 .flat_map(|l| (0..8).map(move |i| (l, i)))
             {
